@@ -74,6 +74,7 @@ def _of_frames(known: ImageAttributes, series: str) -> JSON:
         "modality_lut": known.modality_lut or None,
         "real_world_values": _listed(map(_real_world, known.real_world_values)),
         "windows": _listed(map(_window, known.windows)),
+        "windows_of_stored": known.windows_of_stored or None,
         "pixel_padding_value": known.pixel_padding_value,
         "pixel_padding_range_limit": known.pixel_padding_range_limit,
         "laterality": known.laterality,

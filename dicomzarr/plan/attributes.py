@@ -100,7 +100,9 @@ class ImageAttributes:
     real_world_values: tuple[RealWorldMapping, ...] = ()
     """The mappings that all frames share."""
     windows: tuple[Window, ...] = ()
-    """In units of modality values, the preferred one first."""
+    """In units of modality values, or of stored ones where `windows_of_stored`; the preferred one first."""
+    windows_of_stored: bool = False
+    """Stored values are looked at though a Modality LUT leads to others: it leads to X-ray intensities."""
     pixel_padding_value: int | None = None
     """PixelPaddingValue (0028,0120), a stored value."""
     pixel_padding_range_limit: int | None = None

@@ -19,7 +19,7 @@ from dicomzarr.dicom.volume.grid import ABSENT, LIST
 from dicomzarr.dicom.volume.sides import shown_view
 from dicomzarr.errors import InvalidAttributeError
 from dicomzarr.plan.attributes import ImageAttributes, RescaleFactors, UltrasoundRegion
-from dicomzarr.plan.views import MEASURED, has_table, rescales
+from dicomzarr.plan.views import MEASURED, has_table, rescales, shows_stored
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -133,8 +133,9 @@ def image_attributes(stack: Stack, grid: Grid, values: str) -> ImageAttributes:
         rescale=None if has_table(frame) and values not in MEASURED else _rescale(grid, values),
         units=_units(grid) if all(each.has_rescale for each in grid.frames) else None,
         modality_lut=has_table(frame),
+        windows_of_stored=shows_stored(frame) and values not in MEASURED,
         real_world_values=real_world_values(grid, read) or (),
-        windows=windows(grid).all,
+        windows=() if shows_stored(frame) and values in MEASURED else windows(grid).all,
         pixel_padding_value=_padding(header, alike("pixel_padding_value")),
         pixel_padding_range_limit=_padding(header, alike("pixel_padding_range_limit")),
         laterality=_one_of(

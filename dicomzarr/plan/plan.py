@@ -201,11 +201,13 @@ class ImagePlan:
     def drawn_as(self) -> Literal["color", "modality"] | None:
         """The option ``values`` by which people see it as the header means it; None where stored values do.
 
-        A palette, or the table of a Modality LUT, comes before windows and colours (PS3.3 section C.11.1).
+        A palette, or the table of a Modality LUT, comes before windows and colours (PS3.3 section C.11.1). A table that
+        leads to X-ray intensities does not (section C.8.7.1.1.2).
         """
         if self.is_indexed:
             return "color"
-        return "modality" if self.attributes.modality_lut else None
+        known = self.attributes
+        return "modality" if known.modality_lut and not known.windows_of_stored else None
 
     @property
     def holds_numbers(self) -> bool:

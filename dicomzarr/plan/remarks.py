@@ -13,7 +13,7 @@ from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.volume.words import Words
 from dicomzarr.plan.facts import real_world_values
 from dicomzarr.plan.placing import place, poses
-from dicomzarr.plan.views import has_table
+from dicomzarr.plan.views import has_table, shows_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,12 @@ def _of_few(grid: Grid) -> Iterator[str]:
 
 
 def _of_mappings(grid: Grid) -> Iterator[str]:
-    """Which real-world values are not told."""
+    """Which real-world values are not told, and what a table leads to that is not drawn."""
+    if shows_stored(grid.first):
+        yield (
+            "The Modality LUT leads to X-ray intensities (PixelIntensityRelationship is LOG or DISP): stored values "
+            "are drawn, and windows are of these."
+        )
     notices = Notices()
     if real_world_values(grid, AttributeReader(grid.first.instance.sop_instance_uid, notices)) is None:
         yield "RealWorldValueMappingSequence differs from frame to frame: the image has no real_world_values."

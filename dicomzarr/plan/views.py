@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from dicomzarr.dicom.lut.modality import IDENTITY, Rescale, modality_dtype
-from dicomzarr.dicom.volume.tables import image_palette, modality_table
+from dicomzarr.dicom.volume.tables import image_palette, leads_to_intensities, modality_table
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -164,8 +164,8 @@ def rescales(grid: Grid) -> dict[Rescale, None]:
 
 
 def _uniform(grid: Grid) -> Rescale | None:
-    if grid.first.item.modality_lut.items:
-        return None
+    if has_table(grid.first):
+        return IDENTITY if shows_stored(grid.first) else None
     different = rescales(grid)
     return next(iter(different)) if len(different) == 1 else None
 
@@ -212,9 +212,15 @@ def _looked_up(grid: Grid, bulk: Mapping[str, bytes]) -> View:
     tables = {each: modality_table(each, item, bulk) for each, item in instances_of(grid).items()}
     dtype = np.dtype("<u2" if any(table.entries.itemsize > 1 for table in tables.values()) else "u1")
     high = max(int(table.entries.max()) for table in tables.values())
-    return View(dtype, 1, LookedUp(tables, dtype), (0.0, float(high)), 0.0, IDENTITY)
+    windows_of = None if shows_stored(grid.first) else IDENTITY
+    return View(dtype, 1, LookedUp(tables, dtype), (0.0, float(high)), 0.0, windows_of)
 
 
 def has_table(frame: Frame) -> bool:
     """Whether a table, and no slope, leads from stored values to others."""
     return bool(frame.item.modality_lut.items)
+
+
+def shows_stored(frame: Frame) -> bool:
+    """Whether stored values are looked at, and windows are of these, though a table leads from them to others."""
+    return leads_to_intensities(frame.instance, frame.item)

@@ -84,6 +84,15 @@ test("only values that are Hounsfield units have that unit, and the windows that
   assert.equal(new Values(image({ facts: { modality: "CT", units: "HU" } })).presets.length, 4);
 });
 
+test("windows of stored values apply to these, though a table leads to others", () => {
+  const windows = [{ center: 1000, width: 1000, function: "LINEAR_EXACT" }];
+  const values = new Values(image({ facts: { modality_lut: true, windows_of_stored: true, windows } }));
+  assert.deepEqual(values.first(0), { low: 500, high: 1500, function: "LINEAR_EXACT" });
+  assert.deepEqual([values.unit, values.caution], ["stored", ""]);
+  const without = new Values(image({ facts: { modality_lut: true, windows } }));
+  assert.deepEqual([without.windows.length, without.caution === ""], [0, false]);
+});
+
 test("where the header gives no window the pixels do", () => {
   const full = { window: { min: -32768, max: 32767, start: -32768, end: 32767 }, color: "FFFFFF" };
   const values = new Values(image({ channels: [full] }));

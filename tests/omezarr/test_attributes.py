@@ -37,6 +37,7 @@ EVERYTHING = ImageAttributes(
     modality_lut=True,
     real_world_values=(RealWorldMapping(0, 1, lut=(5.0, 6.0), units_code="ms"),),
     windows=(Window(40.0, 400.0, "LUNG"),),
+    windows_of_stored=True,
     pixel_padding_value=0,
     pixel_padding_range_limit=-2000,
     laterality="L",

@@ -36,8 +36,8 @@ from radiology_oracles import (
     rescaled_by_pydicom,
     stored_by_pydicom,
 )
-from radiology_slices import Identity, sequence_item
-from radiology_volumes import volume
+from radiology_slices import SOP_CLASSES, Identity, sequence_item
+from radiology_volumes import modality_lut, volume
 
 import dicomzarr
 from dicomzarr.demo.instances import from_dataset
@@ -716,6 +716,48 @@ def test_masks_and_logarithms_are_not_applied(opened: Opener) -> None:
     assert shows(image, "tyx", CINE)
     assert np.array_equal(rescaled_by_pydicom(dataset), pixels_of(image))
     assert attribute(image, "imager_pixel_spacing") == [0.3, 0.3]
+
+
+def with_table(relationship: str) -> RadiologySeries:
+    """A cine with a Modality LUT and a window from 500 to 1500."""
+    series = nuclear.evenly_timed(CINE)
+    (dataset,) = series.datasets
+    dataset.PixelIntensityRelationship = relationship
+    dataset.ModalityLUTSequence = modality_lut().datasets[0].ModalityLUTSequence
+    dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = 1000, 1000, "LINEAR_EXACT"
+    return series
+
+
+def drawn(values: Pixels, low: float = 500, high: float = 1500) -> Pixels:
+    """The picture of values that are black at one and white at another."""
+    grey = np.rint(np.clip((values.astype(float) - low) / (high - low), 0, 1) * 255)
+    return np.stack([grey] * 3, axis=-1)
+
+
+@pytest.mark.parametrize("relationship", ["LOG", "DISP"])
+def test_a_table_that_leads_to_x_ray_intensities_comes_before_no_window(opened: Opener, relationship: str) -> None:
+    """Which is one of stored values (PS3.3 section C.8.7.1.1.2), as dcmtk and dcm4che have it."""
+    series = with_table(relationship)
+    image = opened(series)
+    assert shows(image, "tyx", CINE)
+    assert image.channels[0].shown == (500, 1500)
+    assert np.array_equal(image.thumbnail(20), drawn(CINE[0]))
+    assert attribute(image, "windows_of_stored")
+    assert "X-ray intensities" in " ".join(image.notices)
+    measured = opened(series, values="modality")
+    assert np.array_equal(pixels_of(measured), rescaled_by_pydicom(series.datasets[0]))
+    assert measured.channels[0].shown is None
+    assert not {"windows", "windows_of_stored"} & dicomzarr_attributes(measured.plan).keys()
+
+
+@pytest.mark.parametrize(("relationship", "kind"), [("LIN", "XA"), ("LOG", "DX")])
+def test_other_tables_come_before_the_window(opened: Opener, relationship: str, kind: str) -> None:
+    series = with_table(relationship)
+    (dataset,) = series.datasets
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SOP_CLASSES[kind]
+    image = opened(series)
+    assert image.channels[0].shown is None
+    assert np.array_equal(image.thumbnail(20), drawn(rescaled_by_pydicom(dataset)[0]))
 
 
 # --- frames that are no regular volume

@@ -389,6 +389,7 @@ class ImageItem(InstanceItem, gc=False, frozen=True):
     dose_grid_scaling: Leaf = _tag("3004000E")
     dose_units: Leaf = _tag("30040002")
     grid_frame_offsets: Leaf = _tag("3004000C")
+    pixel_intensity_relationship: Leaf = _tag("00281040")
     modality_lut: Sequence[LookupItem] = _sequence("00283000")
     voi_lut: Sequence[VoiLookupItem] = _sequence("00283010")
     real_world_value_mapping: Sequence[MappingItem] = _sequence("00409096")

@@ -9,6 +9,12 @@ import numpy as np
 from dicomzarr.dicom.lut.lookup import read_descriptor, read_table
 from dicomzarr.dicom.lut.palette import build_palette, read_segmented_table
 from dicomzarr.dicom.model.binary import invalid_content
+from dicomzarr.dicom.model.values import AttributeReader
+from dicomzarr.dicom.uids import (
+    X_RAY_ANGIOGRAPHIC_BI_PLANE_IMAGE_STORAGE,
+    X_RAY_ANGIOGRAPHIC_IMAGE_STORAGE,
+    X_RAY_RADIOFLUOROSCOPIC_IMAGE_STORAGE,
+)
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
@@ -23,6 +29,14 @@ if TYPE_CHECKING:
 
 _COLORS: Final = ("Red", "Green", "Blue")
 _HIGHEST: Final = 2**16 - 1
+_OF_INTENSITIES: Final = frozenset(
+    {
+        X_RAY_ANGIOGRAPHIC_IMAGE_STORAGE,
+        X_RAY_RADIOFLUOROSCOPIC_IMAGE_STORAGE,
+        X_RAY_ANGIOGRAPHIC_BI_PLANE_IMAGE_STORAGE,
+    }
+)
+_OTHER_THAN_INTENSITY: Final = frozenset({"LOG", "DISP"})
 
 
 def bulk_uris(instance: Instance, item: ImageItem, values: str) -> Iterator[str]:
@@ -73,6 +87,17 @@ def modality_table(instance: Instance, item: ImageItem, bulk: Mapping[str, bytes
     if octets is None:
         raise invalid_content(uid, "LUTData", "is not in the metadata")
     return read_table(descriptor, octets, name="LUTData", instance=uid)
+
+
+def leads_to_intensities(instance: Instance, item: ImageItem) -> bool:
+    """Whether its Modality LUT leads from what is looked at to X-ray intensities, and not to what windows are of.
+
+    So it is where PixelIntensityRelationship (0028,1040) of angiography or radiofluoroscopy is LOG or DISP (PS3.3
+    section C.8.7.1.1.2).
+    """
+    told = AttributeReader("").text(item.pixel_intensity_relationship) or ""
+    of_intensities = instance.sop_class_uid in _OF_INTENSITIES and told.upper() in _OTHER_THAN_INTENSITY
+    return of_intensities and bool(item.modality_lut.items)
 
 
 def _palette(item: ImageItem | PaletteItem, uid: str, bulk: Mapping[str, bytes], *, signed: bool) -> Palette:

@@ -10,7 +10,7 @@ import numpy as np
 from dicomzarr.dicom.lut.window import VoiFunction, read_windows
 from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.volume.frame import frames_of
-from dicomzarr.dicom.volume.tables import image_palette, modality_table
+from dicomzarr.dicom.volume.tables import image_palette, leads_to_intensities, modality_table
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.dicomweb_server.native import decoded_frame
 
@@ -78,7 +78,7 @@ def _grey(stored: npt.NDArray[np.float64], series: Series, number: int, window: 
     if item is not None:
         frame = next(each for each in frames_of(series.items, Notices()) if each.ref.number == number)
         values = stored * frame.rescale.slope + frame.rescale.intercept
-        if item.modality_lut.items:
+        if item.modality_lut.items and not leads_to_intensities(instance, item):
             indices = np.rint(stored).astype(pixel.dtype)
             values = modality_table(instance, item, {}).apply(indices).astype(np.float64)
         source = frame.voi or item

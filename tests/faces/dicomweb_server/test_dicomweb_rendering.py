@@ -17,6 +17,7 @@ from frame_oracles import dataset_of, part10
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
+from pydicom.uid import XRayAngiographicImageStorage
 
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.dicom import uids
@@ -94,6 +95,23 @@ def test_the_window_of_the_header(tmp_path: Path, files: Path) -> None:
         dataset.PhotometricInterpretation = "MONOCHROME1"
         dataset.save_as(tmp_path / "a.dcm")
         assert np.abs(255.0 - picture(f"{url}/rendered") - expected).max() <= 1
+
+
+def test_a_table_that_leads_to_x_ray_intensities_is_not_drawn(tmp_path: Path, files: Path) -> None:
+    """PS3.3 section C.8.7.1.1.2."""
+    dataset = pydicom.dcmread(files / "CT_small.dcm")
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = XRayAngiographicImageStorage
+    dataset.PixelIntensityRelationship, dataset.RescaleIntercept = "LOG", 0
+    dataset.WindowCenter, dataset.WindowWidth = 1000, 1000
+    item = pydicom.Dataset()
+    item.add_new("LUTDescriptor", "US", [4096, 0, 16])
+    item.add_new("LUTData", "OW", np.arange(4095, -1, -1, np.uint16).tobytes())
+    dataset.ModalityLUTSequence = [item]
+    dataset.save_as(tmp_path / "a.dcm")
+    with DICOMwebServer(tmp_path) as server:
+        _, url = opened(server, files, "CT_small.dcm")
+        expected = stretched(dataset.pixel_array.astype(float), 500, 1499)
+        assert np.abs(picture(f"{url}/rendered") - expected).max() <= 1
 
 
 def test_without_a_window_all_values_are_shown(server: DICOMwebServer, files: Path) -> None:

@@ -26,14 +26,15 @@ export class Values {
     this.channels = omero.channels ?? [];
     this.rescale = facts.rescale ?? { slope: 1, intercept: 0 };
     this.axes = axes.map((axis) => axis.name).filter((name) => ["t", "c", "z"].includes(name));
-    /** A table leads to modality values, and could not be read. */ this.isStored = Boolean(facts.modality_lut && !facts.rescale);
+    /** Stored values are shown though a table leads to others. */ this.isStored = Boolean(facts.modality_lut && !facts.rescale);
+    /** The table could not be read: what is shown should have been what it leads to. */ this.isWithoutTable = this.isStored && !facts.windows_of_stored;
     /** @type {string} */ this.unit = image.isRgb ? "" : this.isStored ? "stored" : unitText(facts.units);
     this.dtype = image.finest.dtype;
     this.lengths = { t: image.finest.length("t"), z: image.finest.length("z") };
     /** @type {Map<number, boolean>} */ this.differing = new Map();
     /** PhotometricInterpretation; of a slide each channel has its own. @type {string|undefined} */
     this.photometric = facts.affine_reference === "patient" ? facts.levels?.[0]?.photometric_interpretation : undefined;
-    /** @type {{center: number, width: number, name?: string, function?: VoiFunction}[]} */ this.windows = this.isStored ? [] : (facts.windows ?? []);
+    /** @type {{center: number, width: number, name?: string, function?: VoiFunction}[]} */ this.windows = this.isWithoutTable ? [] : (facts.windows ?? []);
     this.isIndexed = !image.isRgb && facts.levels?.[0]?.photometric_interpretation === "PALETTE COLOR";
     const colors = new Set(this.channels.map((/** @type {any} */ channel) => channel.color));
     /** Channels of one colour (echoes, directions) are seen one at a time: their sum would mean nothing. */
@@ -72,7 +73,7 @@ export class Values {
 
   /** What is not as it should be about the grey; empty where all is. @returns {string} */
   get caution() {
-    if (this.isStored) return "Stored values are shown: the Modality LUT of the series cannot be read, so windows of its header do not apply.";
+    if (this.isWithoutTable) return "Stored values are shown: the Modality LUT of the series cannot be read, so windows of its header do not apply.";
     return this.isIndexed ? "The palette of the series cannot be read: the grey is that of its indices, and means nothing." : "";
   }
 
