@@ -11,9 +11,9 @@ from dicomzarr.dicom.notices import Notices
 from dicomzarr.dicom.volume.dimensions import FRAME_NUMBER
 from dicomzarr.dicom.volume.grid import ABSENT, ORDER_ONLY
 from dicomzarr.dicom.volume.words import Words
-from dicomzarr.plan.facts import real_world_values
+from dicomzarr.plan.facts import padding_value, real_world_values
 from dicomzarr.plan.placing import place, poses
-from dicomzarr.plan.views import has_table, shows_stored
+from dicomzarr.plan.views import has_table, shows_stored, stored_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +107,22 @@ def _of_few(grid: Grid) -> Iterator[str]:
         )
     if len({frame.item.pixel_padding_value for frame in frames}) > 1:
         yield "PixelPaddingValue differs from instance to instance: which pixels are padding is not said for all."
+    for value, bits, cut in _cut_paddings(grid):
+        yield (
+            f"PixelPaddingValue {value} does not fit in the {bits} bits of BitsStored: pixels of padding are read as "
+            f"{cut}."
+        )
+
+
+def _cut_paddings(grid: Grid) -> Iterator[tuple[int, int, int]]:
+    """PixelPaddingValues that no stored value can be, with BitsStored and what is left of them in so many bits."""
+    padded = [frame for frame in grid.frames if frame.item.pixel_padding_value.values]
+    told = {(frame.item.pixel_padding_value, frame.instance.pixel): frame for frame in padded}
+    for (_, pixel), frame in told.items():
+        low, high = map(int, stored_range(pixel))
+        value = None if pixel.floating or pixel.samples > 1 else padding_value(frame.instance, frame.item)
+        if value is not None and not low <= value <= high:
+            yield value, pixel.bits_stored, (value - low) % (high - low + 1) + low
 
 
 def _of_mappings(grid: Grid) -> Iterator[str]:

@@ -432,6 +432,20 @@ def test_what_instances_say_differently_is_said_of_no_image() -> None:
     assert (alike["pixel_padding_value"], alike["burned_in_annotation"]) == (-2000, "NO")
 
 
+@pytest.mark.parametrize(
+    ("signed", "bits", "padding", "read"),
+    [(0, 12, 63536, 2096), (1, 12, -3000, 1096), (1, 12, -2000, None), (1, 16, 63536, None), (0, 12, 4095, None)],
+)
+def test_a_padding_value_beyond_the_stored_bits_says_what_becomes_of_it(
+    signed: int, bits: int, padding: int, read: int | None
+) -> None:
+    """Of 0xF830 twelve bits leave 0x830, of -3000, which is 0xF448, 0x448 (PS3.5 section 8.1.1)."""
+    told = {"PixelPaddingValue": padding, "PixelRepresentation": signed, "BitsStored": bits, "HighBit": bits - 1}
+    notices = planned(classic(shots(1, 1, 3), "CT", **told)).notices
+    (said,) = [each for each in notices if "PixelPaddingValue" in each] or [""]
+    assert said == "" if read is None else said.endswith(f"pixels of padding are read as {read}.")
+
+
 def test_another_clock_that_is_even_gives_uneven_times_no_step() -> None:
     def tell(shot: Shot) -> Told:
         return {"FrameReferenceTime": [30000, 90000, 180000][shot.time], "AcquisitionTime": f"1000{shot.time}0"}
