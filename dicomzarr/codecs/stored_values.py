@@ -75,6 +75,8 @@ def reinterpret(values: npt.NDArray[Any], codestream: Codestream, pixel: PixelDe
     same_sign = codestream.signed == pixel.signed
     if same_sign and codestream.precision <= pixel.bits_stored:
         return values.astype(pixel.dtype, copy=False)
+    if codestream.precision > pixel.high_bit >= pixel.bits_stored:
+        return unpack_cells(values, pixel)  # cells were coded as they are, whose values end at the top
     if same_sign and codestream.lossy:
         # Lossy coding overshoots the range; masking would turn white into black.
         low = -(1 << (pixel.bits_stored - 1)) if pixel.signed else 0

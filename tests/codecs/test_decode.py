@@ -295,6 +295,36 @@ def test_values_that_end_below_the_top_are_shifted_down() -> None:
     np.testing.assert_array_equal(frame[0], GREY12 & 0xFFF)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    ("encode", "uid"),
+    [
+        (imagecodecs.jpegls_encode, uids.JPEG_LS_LOSSLESS),
+        (
+            partial(imagecodecs.jpeg8_encode, lossless=True, predictor=1, bitspersample=16),
+            uids.JPEG_LOSSLESS_FIRST_ORDER,
+        ),
+        (partial(imagecodecs.jpeg2k_encode, level=0, reversible=True, codecformat="j2k"), uids.JPEG_2000_LOSSLESS),
+    ],
+)
+def test_cells_that_were_coded_as_they_are_hold_what_native_ones_do(
+    encode: Callable[..., bytes],
+    uid: str,
+    signed: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    """HighBit is at the top: what encodes whole cells, as dcmtk does, knows nothing of it (PS3.5 section 8.1.1)."""
+    cells = ((GREY12 & 0xFFF) << 4) | 0x9
+    pixel = grey(12, high_bit=15, signed=signed)
+    frame = decode(bytes(encode(cells)), pixel, uid)
+    np.testing.assert_array_equal(frame, decode(cells.tobytes(), pixel), strict=True)
+
+
+def test_values_that_were_coded_without_their_cells_are_not_moved() -> None:
+    values = GREY12 & 0xFFF
+    coded = imagecodecs.jpeg2k_encode(values, level=0, reversible=True, codecformat="j2k", bitspersample=12)
+    np.testing.assert_array_equal(decode(bytes(coded), grey(12, high_bit=15), uids.JPEG_2000_LOSSLESS)[0], values)
+
+
 def test_one_bit_pixels_are_packed_lowest_first() -> None:
     mask = (GREY8 > 100).astype(np.uint8)
     packed = np.packbits(mask, bitorder="little").tobytes()
