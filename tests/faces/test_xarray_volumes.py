@@ -563,6 +563,18 @@ def test_factors_have_32_bits_where_that_is_exact(
     np.testing.assert_allclose(array, expected, rtol=1e-15 if dtype == np.float64 else 1e-6)
 
 
+def test_slices_of_more_bits_than_the_first_keep_what_they_measure(opened: Opener) -> None:
+    pixels = distinct((5, 16, 20), bits=16)
+    pixels[0] %= 256
+    series = volumes.pet(pixels, [1.0, 2.0, 1.0, 2.0, 1.0])
+    first = in_order(series)[0]
+    assert stored_by_pydicom(first).max() < 256
+    first.BitsStored, first.HighBit = 8, 7
+    array = dataset_of(opened, series)["image"]
+    assert np.array_equal(array, measured(series))
+    assert array.dtype == opened(series, values="modality").dtype
+
+
 def test_dose_is_decoded(opened: Opener) -> None:
     pixels = distinct((4, 16, 20), bits=32)
     array = dataset_of(opened, nuclear.dose(pixels, [0, 2.5, 5, 7.5]))["image"]

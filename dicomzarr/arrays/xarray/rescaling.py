@@ -12,7 +12,7 @@ from dicomzarr.arrays.xarray.lazy import RescaledArray
 from dicomzarr.dicom.lut.modality import Rescale, exact_float32, modality_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -82,14 +82,20 @@ def rescaled(stored: LevelArray, level: LevelPlan, factors: Factors) -> Rescaled
     pairs = np.stack([factors.slope.reshape(-1), factors.intercept.reshape(-1)])
     distinct, numbers = np.unique(pairs, axis=1, return_inverse=True)
     rescales = [Rescale(float(slope), float(intercept)) for slope, intercept in distinct.T]
-    dtype = modality_dtype(_pixel(level), rescales)
-    return RescaledArray(stored, rescales, numbers.reshape(*factors.slope.shape, 1, 1), dtype)
+    numbers = numbers.reshape(factors.slope.shape)
+    dtype = _dtype_of(level, rescales, numbers)
+    return RescaledArray(stored, rescales, numbers[..., np.newaxis, np.newaxis], dtype)
 
 
-def _pixel(level: LevelPlan) -> PixelDescription:
-    """What the frames of a level hold, of which there is one at least."""
-    located = (level.frames.locate(chunk) for chunk in np.ndindex(level.grid))
-    return next(frame.instance.pixel for frame in located if frame is not None)
+def _dtype_of(level: LevelPlan, rescales: Sequence[Rescale], numbers: npt.NDArray[np.intp]) -> np.dtype[np.generic]:
+    """A type that holds what each frame measures: frames of one level may have other BitsStored."""
+    own: dict[PixelDescription, set[Rescale]] = {}
+    for chunk in np.ndindex(level.grid):
+        frame = level.frames.locate(chunk)
+        if frame is not None:
+            own.setdefault(frame.instance.pixel, set()).add(rescales[int(numbers[chunk[:-2]])])
+    found = np.result_type(*(modality_dtype(pixel, each) for pixel, each in own.items()))
+    return np.dtype(found).newbyteorder("<")
 
 
 def factor_coordinates(level: Level, factors: Factors) -> Mapping[str, xr.Variable]:
