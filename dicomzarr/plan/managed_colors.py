@@ -95,7 +95,7 @@ def _why_not(image: ImagePlan) -> str | None:
     if len(image.channels) > 3:  # noqa: PLR2004  # R, G, B
         return "colours of several optical paths are as they are stored."
     if image.levels[0].attributes.icc_profile is None:
-        return "there is no ICC profile; its colours are taken for sRGB."
+        return "the metadata hold no ICC profile; its colours are taken for sRGB."  # some servers leave it out
     return None
 
 

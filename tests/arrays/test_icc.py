@@ -201,7 +201,7 @@ def test_without_a_profile_colours_are_taken_for_srgb_and_that_is_said() -> None
         image = dicomzarr.open(served.url, icc="srgb")
         assert image.icc_profile is None
         assert (np.moveaxis(image.levels[0][...], 0, -1) == plane(served)).all()
-        assert "slide: there is no ICC profile; its colours are taken for sRGB." in image.notices
+        assert "slide: the metadata hold no ICC profile; its colours are taken for sRGB." in image.notices
         assert "color_space" not in group_at(served.url, storage_options={"icc": "srgb"}).attrs["dicomzarr"]
 
 
