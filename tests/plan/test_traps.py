@@ -14,6 +14,7 @@ import radiology_dimensions as dimensions
 import radiology_multiframe as multiframe
 import radiology_nuclear as nuclear
 import radiology_traps as traps
+from aiohttp import web
 from opened import group_at
 from radiology_enhanced import IN_STACK, POSITION, STACK, Frames, content, index_by, multi_frame
 from radiology_model import AXIAL, CORONAL, FLIPPED, OBLIQUE, SAGITTAL, distinct, series_of
@@ -517,9 +518,22 @@ def test_negative_values_stay_negative_where_metadata_are_those_of_a_search(
     assert "PixelRepresentation" not in notices_of(image)
 
 
-def test_a_sign_that_nobody_tells_is_a_notice(opened: Opener) -> None:
-    gone = faults.status(404, on="instances")
-    image = opened(volume(), faults.leave_out(_is_layout, on_instances=True), gone)
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_sign_that_nobody_tells_is_a_notice(
+    opened: Opener,
+    refused: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    """Whether metadata are given for the series, or for its instances alone; there are no files."""
+
+    async def act(request: web.Request, handler: Any) -> Any:
+        of_series = "/instances/" not in request.path
+        return web.Response(status=404) if refused and of_series else await handler(request)
+
+    async def no_file(request: web.Request, handler: Any) -> Any:
+        return web.Response(status=404) if "/instances/" in request.path else await handler(request)
+
+    left_out = faults.leave_out(_is_layout, on_instances=True)
+    image = opened(volume(), faults.fault(act, on="metadata"), faults.fault(no_file, on="instances"), left_out)
     assert shows(image, "zyx", VOLUME)
     assert "PixelRepresentation is not given" in notices_of(image)
     assert "could not be had" in notices_of(image)

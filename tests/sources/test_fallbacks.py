@@ -1282,6 +1282,21 @@ def test_what_cannot_be_judged_is_left_as_it_is(body: bytes) -> None:
     assert asyncio.run(client.series_metadata(STUDY, SERIES)).body == body
 
 
+def test_metadata_that_lack_how_values_are_stored_are_completed_each_time() -> None:
+    """Whatever was learned of the server the first time."""
+    slide = brightfield_pyramid()
+    layout = {"00280101", "00280102", "00280103"}
+    left_out = faults.leave_out(lambda tag, _: tag in layout, on_instances=True)
+    with serving(slide, left_out) as each:
+
+        async def run() -> list[bytes]:
+            async with connected(each.server.url) as client:
+                return [(await client.series_metadata(slide.study_uid, slide.series_uid)).body for _ in range(2)]
+
+        for body in asyncio.run(run()):
+            assert all(layout <= item.keys() for item in json.loads(body))
+
+
 # --- bulk data ---
 
 

@@ -91,7 +91,9 @@ class MetadataFetcher:
         except DicomZarrError as error:
             if not means(error, _WORTH_FILES | Meaning.TOO_SLOW):
                 raise
-            return await self._of_listed(study, series, error)
+            now = await self._of_listed(study, series, error)
+            if (study, series) in self._refused:  # they are of files, which say all that there is
+                return now
         if now is known:
             return now
         found = await self._thread.run(look_through, now, self.limits)
@@ -102,7 +104,7 @@ class MetadataFetcher:
         items = items_of(as_standard(now.body), "the metadata")
         keys = [InstanceKey(study, series, each.sop_instance_uid) for each in found.reduced]
         try:
-            whole = await self._of_instances(keys)
+            whole = await self._of_instances(keys, all_of_each=True)
         except DicomZarrError:
             if found.are_needed:
                 raise
@@ -193,22 +195,27 @@ class MetadataFetcher:
             return ()
         return (f"The server says that the series has {count} instances, and a search found {len(found.entries)}.",)
 
-    async def _of_instances(self, keys: Sequence[InstanceKey]) -> list[bytes]:
-        """One JSON object for each; the first tells how the others are asked for."""
-        first = await self._of_instance(keys[0])
+    async def _of_instances(self, keys: Sequence[InstanceKey], *, all_of_each: bool = False) -> list[bytes]:
+        """One JSON object for each; the first tells how the others are asked for.
+
+        Args:
+            keys: Of the instances.
+            all_of_each: Their own metadata do not do where they lack what images open without.
+        """
+        first = await self._of_instance(keys[0], all_of_it=all_of_each)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._of_instance(key)) for key in keys[1:]]
+                tasks = [group.create_task(self._of_instance(key, all_of_it=all_of_each)) for key in keys[1:]]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return [first, *(task.result() for task in tasks)]
 
-    async def _of_instance(self, key: InstanceKey) -> bytes:
+    async def _of_instance(self, key: InstanceKey, *, all_of_it: bool) -> bytes:
         """From the instance's own metadata, or from its file."""
         if key[:2] in self._refused:
             return await self._of_file(key)
         try:
-            return await self._own(key)
+            return await self._own(key, all_of_it=all_of_it)
         except DicomZarrError as error:
             if not isinstance(error, _ReducedError) and not means(error, _WORTH_FILES):
                 raise
@@ -222,11 +229,12 @@ class MetadataFetcher:
         self._refused.put(key[:2], value=True)
         return item
 
-    async def _own(self, key: InstanceKey) -> bytes:
+    async def _own(self, key: InstanceKey, *, all_of_it: bool) -> bytes:
         subject = f"the metadata of instance {key.instance}, series {key.series}, study {key.study}"
         reply = await self.requests.get(instance_metadata_url(self.base_url, *key), subject)
         item = only_item(reply.body, key, subject)
-        if look_through(SeriesMetadata(array_of([item])), self.limits).reduced:
+        found = look_through(SeriesMetadata(array_of([item])), self.limits)
+        if found.reduced if all_of_it else found.are_needed:
             raise _ReducedError(f"What an image needs is not in {subject}.")
         return item
 
