@@ -434,7 +434,7 @@ def _first_of_detector(read: AttributeReader, context: FrameContext) -> tuple[Ve
 def _step_of_slices(read: AttributeReader, context: FrameContext) -> float | None:
     step = spacing_between(read, context.item.spacing_between_slices)
     if step is None and (step := _length(context, context.item.slice_thickness)) is not None:
-        read.remark("There is no SpacingBetweenSlices: slices are taken to be as far apart as SliceThickness says.")
+        read.remark("Slices are taken to be as far apart as SliceThickness says: nothing else tells it.")
     return step
 
 
