@@ -195,10 +195,15 @@ class _Cut:
             levels=levels,
             channels=image.channels[c],
             numbers=image.numbers[c] if image.numbers else (),
-            affine=self._moved(image.affine, levels[0]),
+            affine=self._moved(self._affine_at(by_axis), levels[0]),
             attributes=self._cut_attributes(levels[0], by_axis),
             labels=tuple(label.plan for _, label in self._labels),
         )
+
+    def _affine_at(self, by_axis: Mapping[str, tuple[int, int]]) -> Affine | None:
+        """The affine of the first time that is taken: where the patient moved, each has its own."""
+        poses = self._image.attributes.poses
+        return poses[by_axis["t"][0]] if poses else self._image.affine
 
     def _moved(self, affine: Affine | None, level: LevelPlan) -> Affine | None:
         """An affine of the finest level, from indices of an exported one."""
