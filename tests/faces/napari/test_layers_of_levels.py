@@ -21,6 +21,7 @@ import dicomzarr
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.gui  # which brings napari
 layers = pytest.importorskip("dicomzarr.faces.napari.layers", exc_type=ImportError)
 
 
