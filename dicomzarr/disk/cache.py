@@ -222,7 +222,7 @@ class DiskCache:
         if names is None:
             return None
         tag = names.series(study, series)
-        countable = countable and now.etag is None and now.last_modified is None
+        countable = countable and now.etag is None and now.last_modified is None and not now.provisional
         said = in_order(now.body)
         is_same = held is not None and (
             held.metadata == now
@@ -230,9 +230,10 @@ class DiskCache:
         )
         if held is not None and not is_same:
             self._storage.writer.add(Remove("series", tag))
-        if held is None or not is_same or (held.instances is not None and not countable):
+        is_told = is_same and held is not None and held.metadata.notices == now.notices
+        if not is_told or (held is not None and held.instances is not None and not countable):
             # Not decoded: what waits should be small.
-            undecoded = SeriesMetadata(now.body, now.etag, now.last_modified, common=now.common)
+            undecoded = SeriesMetadata(now.body, now.etag, now.last_modified, now.notices, now.common)
             make = partial(
                 _series_record, tag, names.view, HeldSeries(undecoded, worth_searching(now) if countable else None)
             )

@@ -27,6 +27,7 @@ class _Facts(msgspec.Struct, array_like=True, frozen=True):
     instances: int | None
     common: bytes = b""
     listed: str = ""
+    notices: tuple[str, ...] | None = None
 
 
 class ListedInstances(NamedTuple):
@@ -59,7 +60,9 @@ class HeldSeries(NamedTuple):
         """What is written of it."""
         known = self.metadata
         number, listed = self.instances or (None, "")
-        facts = msgspec.json.encode(_Facts(known.etag, known.last_modified, number, known.common, listed))
+        facts = msgspec.json.encode(
+            _Facts(known.etag, known.last_modified, number, known.common, listed, known.notices)
+        )
         return Content(facts, zlib.compress(known.body, _FASTEST))
 
     @classmethod
@@ -70,10 +73,11 @@ class HeldSeries(NamedTuple):
             body = zlib.decompress(content.body)
         except (msgspec.DecodeError, zlib.error):
             return None
-        if facts.instances is not None and not facts.listed:  # of a release that knew their number alone
+        if facts.notices is None:  # of a release that did not write them
             return None
         instances = None if facts.instances is None else ListedInstances(facts.instances, facts.listed)
-        return cls(SeriesMetadata(body, facts.etag, facts.last_modified, common=facts.common), instances)
+        metadata = SeriesMetadata(body, facts.etag, facts.last_modified, facts.notices, facts.common)
+        return cls(metadata, instances)
 
 
 def in_order(body: bytes) -> bytes:

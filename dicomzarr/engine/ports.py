@@ -50,6 +50,8 @@ class SeriesMetadata:
     """A JSON object of what all instances say beside what the body has of each."""
     in_pieces: bool = field(default=False, compare=False)
     """It was asked for instance by instance, and would be again."""
+    provisional: bool = field(default=False, compare=False)
+    """Something of it could not be had: it is asked for anew each time."""
     _within: set[Limits] = field(default_factory=set, init=False, repr=False, compare=False)
     """Those that were found to hold."""
 

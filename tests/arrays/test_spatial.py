@@ -13,7 +13,7 @@ from radiology_dimensions import times_by_slice
 from radiology_model import AXIAL, OBLIQUE, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
-from segmentations import IDENTIFIED, ascending, random_masks, segmented
+from segmentations import IDENTIFIED, ascending, random_masks, segmented, segmented_second_level
 from serving import serving
 from slides import brightfield_pyramid, fluorescence_focal_stack
 from slides_instances import Identity, Level, full_instance
@@ -115,13 +115,7 @@ def test_of_a_level_that_is_padded_to_whole_tiles_what_shows_level_0_goes_along(
 
 
 def test_a_label_of_a_coarser_level_lies_on_the_image(opened: Opener) -> None:
-    levels = Level(noisy_color(5, 192, 256), (32, 32)), Level(noisy_color(6, 96, 128), (32, 32), (0.001, 0.001))
-    slide = [full_instance(Identity("two levels", number), level) for number, level in enumerate(levels, 1)]
-    for dataset in slide:
-        for keyword, value in IDENTIFIED.items():
-            setattr(dataset, keyword, value)
-        dataset.ContainerIdentifier = "1"
-    found = segmented([slide[1]], random_masks((1, 1, 96, 128)), tile_pixel_array=True, tile_size=(32, 32))
+    slide, found = segmented_second_level()
     server = opened.serve([*slide, found.dataset])
     image = dicomzarr.open(server.series_url(found.study, str(slide[0].SeriesInstanceUID)), labels=True)
     (label,) = image.to_spatialdata().labels.values()

@@ -1108,6 +1108,26 @@ def test_a_server_that_goes_away_meanwhile_is_said_to(place: Path, resource: str
             open_anew(served, place, timeout=1)
 
 
+@pytest.mark.parametrize("tags", [[], ['"1"']])
+def test_what_could_not_be_had_of_metadata_is_asked_for_anew(place: Path, tags: list[str]) -> None:
+    """Also where the series has not changed since: what failed once is no state of it."""
+    series, down = radiology_volumes.volume(pixels=radiology_volumes.distinct((4, 16, 20), signed=True)), [True]
+    layout = {"00280101", "00280102", "00280103"}
+    faulty = (
+        *([tagged(tags)] if tags else []),
+        faults.status(404, on="instances", when=lambda _: bool(down)),
+        faults.leave_out(lambda tag, _: tag in layout, on_instances=True),
+    )
+    with serving(series, *faulty) as served:
+        for _ in range(2):
+            image = open_anew(served, place)
+            assert any("could not be had" in notice for notice in image.notices)
+        down.clear()
+        image = open_anew(served, place)
+        assert not image.notices
+        assert image.levels[0].dtype.kind == "i"
+
+
 def test_what_a_release_wrote_that_knew_the_number_alone_is_not_held() -> None:
     content = HeldSeries(SeriesMetadata(b"[]"), ListedInstances.of(["1.2"])).content()
     without = msgspec.json.encode(msgspec.json.decode(content.facts)[:4])

@@ -25,10 +25,9 @@ from segmentations import (
     parametric_map,
     random_masks,
     segmented,
+    segmented_second_level,
     segmented_slide,
 )
-from slides_instances import Identity, Level, full_instance
-from slides_pixels import noisy_color
 
 import dicomzarr
 from dicomzarr.errors import GuessWarning, InvalidAttributeError
@@ -334,14 +333,7 @@ def test_segments_of_a_slide_are_labels_of_the_level_that_has_their_matrix(opene
 
 
 def test_a_label_of_a_coarser_level_lies_where_that_level_does(opened: Opener, tmp_path: Path) -> None:
-    fine = Level(noisy_color(5, 192, 256), (32, 32), spacing=(0.0005, 0.0005))
-    coarse = Level(noisy_color(6, 96, 128), (32, 32), spacing=(0.001, 0.001))
-    slide = [full_instance(Identity("two levels", number), level) for number, level in enumerate((fine, coarse), 1)]
-    for dataset in slide:
-        for keyword, value in IDENTIFIED.items():
-            setattr(dataset, keyword, value)
-        dataset.ContainerIdentifier = "1"
-    found = segmented([slide[1]], random_masks((1, 1, 96, 128)), tile_pixel_array=True, tile_size=(32, 32))
+    slide, found = segmented_second_level()
     server = opened.serve([*slide, found.dataset])
     image = dicomzarr.open(server.series_url(found.study, str(slide[0].SeriesInstanceUID)), labels=True)
     (label,) = image.labels.values()

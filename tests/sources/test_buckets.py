@@ -23,6 +23,7 @@ import pytest
 import radiology
 from aiohttp import web
 from buckets import bucket
+from disk_caches import forget_storages
 from dual_personality import dual_personality, frames_in, part10_bytes, without_table
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
@@ -84,6 +85,18 @@ def big(dataset: Any, pixels: int = 400) -> bytes:
     values = np.arange(pixels * pixels, dtype=np.uint16) + int(dataset.InstanceNumber or 0)
     dataset.PixelData = values.tobytes()
     return part10_bytes(dataset)
+
+
+def test_what_is_left_out_is_said_each_time(volume: BucketServer, tmp_path: Path) -> None:
+    """Also where the metadata come out of the cache on disk."""
+    volume.objects["ct/README.txt"] = b"no DICOM"
+    for _ in range(3):
+        image = opened(volume, cache_dir=tmp_path)
+        assert image.notices == ("1 file was left out (no DICOM): README.txt.",)
+        assert image.levels[0][...].size
+        del image
+        forget_servers()
+        forget_storages()
 
 
 # --- how many requests ---

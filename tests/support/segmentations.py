@@ -170,3 +170,16 @@ def segmented_slide() -> tuple[Dataset, Segmented]:
     masks = random_masks((2, 1, 96, 128))
     masks[0, 0, :32] = masks[0, 0, :, 64:] = masks[1, 0, 32:] = 0
     return slide, segmented([slide], masks, tile_pixel_array=True, tile_size=(32, 32))
+
+
+def segmented_second_level() -> tuple[list[Dataset], Segmented]:
+    """A slide of two levels, and a segment of the matrix of the second, of half the size."""
+    fine = Level(noisy_color(5, 192, 256), (32, 32), spacing=(0.0005, 0.0005))
+    coarse = Level(noisy_color(6, 96, 128), (32, 32), spacing=(0.001, 0.001))
+    slide = [full_instance(Identity("two levels", number), level) for number, level in enumerate((fine, coarse), 1)]
+    for dataset in slide:
+        for keyword, value in IDENTIFIED.items():
+            setattr(dataset, keyword, value)
+        dataset.ContainerIdentifier = "1"
+    masks = random_masks((1, 1, 96, 128))
+    return slide, segmented([slide[1]], masks, tile_pixel_array=True, tile_size=(32, 32))

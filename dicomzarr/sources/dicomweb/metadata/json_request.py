@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicomzarr.errors import HTTPStatusError, NotFoundError
+from dicomzarr.runtime.pools import FILES
 from dicomzarr.sources.dicomweb.messages.replies import json_array
 from dicomzarr.sources.dicomweb.negotiation.accept import METADATA_ACCEPTS
 from dicomzarr.sources.http.bodies import whole_body
@@ -17,7 +19,7 @@ from dicomzarr.sources.http.statuses import Meaning, means, status_means
 from dicomzarr.sources.http.urls import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dicomzarr.sources.http.transport import Response
 
@@ -26,6 +28,8 @@ _MORE: Final = "299"
 """The code of a warning that results were left out."""
 _UID: Final = re.compile(rb'"(?:00080018|0020000[dDeE])"')
 """Of an instance, a study or a series: an attribute of every instance and result."""
+_PIECE: Final = 2**20
+"""Bytes that are decoded at a time: as text they take up to four times as many."""
 
 
 class JSONReply(NamedTuple):
@@ -97,26 +101,34 @@ class JSONRequests:
             body = await whole_body(response, self.most_bytes, subject)
             media = MediaType.parse(response.headers.get("content-type", ""))
             array = json_array(body, media, f"{subject} at {host_of(url)}") if body.strip() else b"[]"
-            return JSONReply(_in_utf8(array), response.status, response.headers)
+            return JSONReply(array, response.status, response.headers)
 
         headers = {"accept": accept, "accept-encoding": "gzip", **conditions}
         try:
-            return await self.exchange.send(RequestSpec(lambda: url, headers, subject, not_found, once=self.once), read)
+            spec = RequestSpec(lambda: url, headers, subject, not_found, once=self.once)
+            reply = await self.exchange.send(spec, read)
         except HTTPStatusError as error:
             if not means(error, Meaning.UNCHANGED) or not conditions:
                 raise
             return JSONReply(b"", error.status, {})
+        return reply if reply.body.isascii() else reply._replace(body=await FILES.run(_in_utf8, reply.body))
 
 
 def _in_utf8(array: bytes) -> bytes:
     """An array in UTF-8, as JSON is (RFC 8259 section 8.1): letters of another character set become U+FFFD.
 
-    So they cost no series and no study: its UIDs and numbers are ASCII.
+    So they cost no series and no study: its UIDs and numbers are ASCII. Takes a while: not on the home loop.
     """
-    if array.isascii() or not _UID.search(array):
+    if not _UID.search(array):
         return array
     try:
-        array.decode()
+        for _ in _texts(array, "strict"):
+            pass
     except UnicodeDecodeError:
-        return array.decode("utf-8", "replace").encode()
+        return b"".join(text.encode() for text in _texts(array, "replace"))
     return array
+
+
+def _texts(array: bytes, errors: str) -> Iterator[str]:
+    """It piece by piece, as text."""
+    return codecs.iterdecode((array[at : at + _PIECE] for at in range(0, len(array), _PIECE)), "utf-8", errors)

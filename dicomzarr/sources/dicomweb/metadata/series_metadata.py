@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomzarr.dicom.model.plain_json import first_text
@@ -113,7 +113,7 @@ class MetadataFetcher:
                 f"What the metadata of {count} instance{'' if count == 1 else 's'} leave out, or only name, "
                 "could not be had: they are read without it."
             )
-            return replace(now, notices=(*now.notices, told))
+            return SeriesMetadata(now.body, notices=(*now.notices, told), provisional=True)  # and without a state
         for each, item in zip(found.reduced, whole, strict=True):
             items[each.place] = item
         return SeriesMetadata(array_of(items), notices=now.notices, in_pieces=True)
