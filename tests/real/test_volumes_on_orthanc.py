@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 import SimpleITK
 from radiology_model import AXIAL
 from radiology_uptake import PIXELS, SLOPES, pet, philips
@@ -18,17 +17,12 @@ import dicomzarr
 
 if TYPE_CHECKING:
     from orthanc import Orthanc
-    from radiology_model import RadiologySeries
 
 BOX = np.array([(1.5, 1.5), (6.5, 1.5), (6.5, 9.5), (1.5, 9.5)])
 
 
-@pytest.fixture(scope="module")
-def ct() -> RadiologySeries:
-    return volume(name="volumes on orthanc", PatientID="VOLUMES-1")
-
-
-def test_what_was_found_opens_and_is_handed_on(orthanc: Orthanc, ct: RadiologySeries) -> None:
+def test_what_was_found_opens_and_is_handed_on(orthanc: Orthanc) -> None:
+    ct = volume(name="volumes on orthanc", PatientID="VOLUMES-1")
     orthanc.load(ct.datasets)
     for filters in ({"patient_id": "VOLUMES-1"}, {"modality": "CT", "patient_id": "VOLUMES*"}):
         (row,) = dicomzarr.search(orthanc.dicomweb_url, **filters)
@@ -43,10 +37,11 @@ def test_what_was_found_opens_and_is_handed_on(orthanc: Orthanc, ct: RadiologySe
         assert "PatientID" not in dataset
 
 
-def test_segments_and_contours_lie_on_the_image(orthanc: Orthanc, ct: RadiologySeries) -> None:
+def test_segments_and_contours_lie_on_the_image(orthanc: Orthanc) -> None:
+    ct = volume(name="labels on orthanc")
     masks = random_masks((1, 5, 16, 20))
     structures = structure_set(ct, AXIAL, {"Box": [(2, BOX)]})
-    orthanc.load([*ct.datasets, segmented(ascending(ct, AXIAL), masks, name="volumes on orthanc").dataset, structures])
+    orthanc.load([*ct.datasets, segmented(ascending(ct, AXIAL), masks, name="labels on orthanc").dataset, structures])
     image = dicomzarr.open(orthanc.series_url(ct.study_uid, ct.series_uid))
     assert np.array_equal(image.label_map().values, masks[0])
     found = image.contours(orthanc.series_url(ct.study_uid, str(structures.SeriesInstanceUID)))["Box"].mask()
