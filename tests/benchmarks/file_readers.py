@@ -117,11 +117,30 @@ class TiffslideOfFiles(_InBands):
         return np.asarray(self._slide.read_region((x, y), 0, (columns, rows), as_array=True))
 
 
+class FastslideOfFiles(_InBands):
+    """fastslide, which reads DICOM and TIFF.
+
+    Args:
+        place: The file.
+        threads: See `_InBands`.
+    """
+
+    def __init__(self, place: str, threads: int) -> None:
+        from fastslide import FastSlide  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  # a peer
+
+        super().__init__(threads)
+        self._slide: Any = FastSlide.from_file_path(place)
+
+    def _rectangle(self, y: int, x: int, rows: int, columns: int) -> Pixels:
+        return np.asarray(self._slide.read_region((x, y), 0, (columns, rows)).numpy())
+
+
 FILE_READERS: dict[str, Callable[..., Reader]] = {
     "dicomzarr": Ours,
     "wsidicom": WsidicomOfFiles,
     "tiffslide": TiffslideOfFiles,
     "openslide": OpenSlideOfFiles,
+    "fastslide": FastslideOfFiles,
     "limit": Limit,
 }
 """By the names that a process is told."""

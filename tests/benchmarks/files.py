@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _THREADS = (1, 2, 4, 8)
 _FAR_THREADS = (1, 8)
-_PEERS = ("wsidicom", "tiffslide", "openslide")
+_PEERS = ("wsidicom", "tiffslide", "openslide", "fastslide")
 _FAR = 20.0
 """Milliseconds of the server of ranges."""
 _FAR_TIMES = 3.0
@@ -59,10 +59,21 @@ def _here(task: Task, slide: Path, tiff: Path, tiles: int, threads: Sequence[int
     yield _contestant("limit, yxc", "limit", slide, task, tiles=tiles, order="yxc")
     yield _contestant("dicomzarr", "dicomzarr", slide, task)
     yield _contestant("dicomzarr, yxc", "dicomzarr", slide, task, order="yxc")
-    for peer, file in (("wsidicom", slide), ("tiffslide", tiff), ("openslide", tiff)):
-        if find_spec(peer) is not None:
-            for number in threads:
-                yield _contestant(f"{peer}, threads={number}", peer, file, task, threads=number)
+    for peer, file in _of_peers(slide, tiff):
+        what = ", DICOM" if (peer, file) == ("fastslide", slide) else ""  # it reads both
+        for number in threads if find_spec(peer) is not None else ():
+            yield _contestant(f"{peer}{what}, threads={number}", peer, file, task, threads=number)
+
+
+def _of_peers(slide: Path, tiff: Path) -> Iterator[tuple[str, Path]]:
+    """Who reads which of the files."""
+    yield from (
+        ("wsidicom", slide),
+        ("tiffslide", tiff),
+        ("openslide", tiff),
+        ("fastslide", tiff),
+        ("fastslide", slide),
+    )
 
 
 def _far(task: Task, url: str, settings: Settings) -> Iterator[Contestant]:
