@@ -89,7 +89,7 @@ def _contestant(
 ) -> Contestant:
     lists = [[(each.y, each.x, each.rows, each.columns) for each in regions] for regions in task.reads]
     question = {"place": str(place), "reader": reader, "options": options, "tasks": lists}
-    return Contestant(name, lambda: alone("files", **question), most_rounds)
+    return Contestant(name, lambda: alone("files", **question), most_rounds, reader == "fastslide")
 
 
 def _targets(name: str, milliseconds: float, rows: dict[str, Row], wanted: float) -> Iterator[Target]:
