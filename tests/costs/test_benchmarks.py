@@ -107,11 +107,13 @@ def test_processes_of_their_own_are_measured(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_readers_of_files_agree_and_are_measured(tmp_path: Path) -> None:
     found = _measured(tmp_path, "files")
-    peers = {f"{name}, threads=1" for name in ("wsidicom", "tiffslide", "openslide") if find_spec(name)}
+    installed = {name for name in ("wsidicom", "tiffslide", "openslide", "fastslide") if find_spec(name)}
+    peers = {f"{name}, threads=1" for name in installed}
+    peers |= {f"{name}, DICOM, threads=1" for name in installed & {"fastslide"}}
     assert _readers(found, "file: region") == {"limit, yxc", "dicomzarr", "dicomzarr, yxc", *peers}
     assert _readers(found, "file: 4 random patches") == _readers(found, "file: region")
     assert _readers(found, "server of ranges") == {"dicomzarr", "dicomzarr, yxc", "wsidicom, threads=1"}
-    assert len(found["notes"]) == 3 - len(peers)
+    assert len(found["notes"]) == 4 - len(installed)
 
 
 @pytest.mark.slow
