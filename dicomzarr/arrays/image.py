@@ -391,10 +391,11 @@ class Image(MultiscaleImage):
 
         Returns:
             One multiscale image of all levels that show all of level 0, and its labels. ``global`` counts pixels of the
-            finest level; ``micrometer`` or ``millimeter`` begin at its corner; ``patient`` is LPS millimetres.
+            finest level; ``micrometer`` or ``millimeter`` begin at its corner; ``patient`` is LPS millimetres, of the
+            time that is taken where times have poses of their own.
 
         Raises:
-            UsageError: spatialdata is not installed, or there are several times and none is chosen.
+            UsageError: spatialdata is not installed, there are several times and none is chosen, or that is not there.
         """
         from dicomzarr.arrays.spatial import spatial_data  # noqa: PLC0415  # few want it
 

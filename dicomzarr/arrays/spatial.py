@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dicomzarr.arrays.resolutions import corner, downsamples
+from dicomzarr.arrays.volume.volume import indices_taken
 from dicomzarr.errors import UsageError
 from dicomzarr.plan.coverage import edge_to_edge
 from dicomzarr.plan.placing import patient_affine
@@ -29,17 +30,18 @@ def spatial_data(image: MultiscaleImage, time: int | None) -> Any:
     names = image.levels[0].axes
     if time is None and "t" in names:
         raise UsageError("SpatialData has no axis of time, and the image has.", remedy="Choose one, as time=0.")
+    taken = int(indices_taken(image.plan, time=time)["t"][0])
     solid = "3D" if "z" in names else "2D"
-    pixels = _tree(image, image, getattr(library.models, f"Image{solid}Model"), time)
+    pixels = _tree(image, image, getattr(library.models, f"Image{solid}Model"), taken)
     labels = {
-        name: _tree(label, image, getattr(library.models, f"Labels{solid}Model"), time)
+        name: _tree(label, image, getattr(library.models, f"Labels{solid}Model"), taken)
         for name, label in image.labels.items()
     }
     name = "".join(char if char.isalnum() else "_" for char in image.name).strip("_")
     return library.SpatialData(images={name: pixels}, labels=labels)
 
 
-def _tree(image: MultiscaleImage, whole: MultiscaleImage, model: Any, time: int | None) -> Any:
+def _tree(image: MultiscaleImage, whole: MultiscaleImage, model: Any, time: int) -> Any:
     """All levels as one multiscale element, placed; of each what shows level 0, for SpatialData goes by shapes."""
     from spatialdata.transformations import set_transformation  # noqa: PLC0415  # an extra
 
@@ -48,13 +50,11 @@ def _tree(image: MultiscaleImage, whole: MultiscaleImage, model: Any, time: int 
         for place, (number, window) in enumerate(edge_to_edge(image.plan))
     }
     tree: Any = xr.DataTree.from_dict(datasets)
-    set_transformation(tree, _placed(image, whole), set_all=True)
+    set_transformation(tree, _placed(image, whole, time), set_all=True)
     return tree
 
 
-def _scale(
-    image: MultiscaleImage, level: Level, window: tuple[slice, slice], model: Any, time: int | None
-) -> xr.Dataset:
+def _scale(image: MultiscaleImage, level: Level, window: tuple[slice, slice], model: Any, time: int) -> xr.Dataset:
     pixels, names = _pixels(level, time)
     pixels = pixels[(..., *window)]
     if "c" in model.dims and "c" not in names:
@@ -68,7 +68,7 @@ def _scale(
     return xr.Dataset({"image": element})
 
 
-def _pixels(level: Level, time: int | None) -> tuple[dask.array.Array, list[str]]:
+def _pixels(level: Level, time: int) -> tuple[dask.array.Array, list[str]]:
     pixels, names = level.to_dask(), list(level.axes)
     if "t" in names:
         return pixels[time], names[1:]
@@ -85,13 +85,14 @@ def _channels(image: MultiscaleImage, model: Any) -> dict[str, Any]:
     return {"c_coords": names if unique else [f"{number} {name}".strip() for number, name in enumerate(names)]}
 
 
-def _placed(image: MultiscaleImage, whole: MultiscaleImage) -> dict[str, Any]:
+def _placed(image: MultiscaleImage, whole: MultiscaleImage, time: int) -> dict[str, Any]:
     """Where an image or a label lies.
 
     Args:
         image: That.
         whole: The image that it is, or is a label of: ``global`` counts pixels of its finest level. Another system has
             their unit, or is ``patient``, in LPS.
+        time: The index along t that is shown: where the patient moved, each has its own place.
     """
     from spatialdata.transformations import Affine, Identity, Scale  # noqa: PLC0415  # an extra
 
@@ -101,15 +102,15 @@ def _placed(image: MultiscaleImage, whole: MultiscaleImage) -> dict[str, Any]:
     is_finest = np.allclose(counted, np.eye(3))
     plane = {"input_axes": ("y", "x"), "output_axes": ("y", "x")}
     placed: dict[str, Any] = {"global": Identity() if is_finest else Affine(counted, **plane)}
-    affine, unit = patient_affine(image.plan), image.axes[-1].unit
+    affine, unit = patient_affine(image.plan, time), image.axes[-1].unit
     names = [name for name in image.levels[0].axes if name in "zyx"]
     if affine is not None and "z" in names:
         matrix = np.array(affine)
         matrix[:3, 3] -= matrix[:3, :3] @ np.full(3, _CENTRE)
         placed["patient"] = Affine(matrix, input_axes=("x", "y", "z"), output_axes=("x", "y", "z"))
+    elif unit is not None and is_finest:  # z goes along, unless it counts
+        steps = {axis.name: step for axis, step in zip(image.axes, level.scale, strict=True) if axis.unit == unit}
+        placed[unit] = Scale([*steps.values()], axes=(*steps,))
     elif unit is not None:
-        steps = whole.plan.levels[0].scale[-2:]
-        placed[unit] = (
-            Scale([*steps], axes=("y", "x")) if is_finest else Affine(np.diag([*steps, 1]) @ counted, **plane)
-        )
+        placed[unit] = Affine(np.diag([*whole.plan.levels[0].scale[-2:], 1]) @ counted, **plane)
     return placed

@@ -153,10 +153,17 @@ def aligned_axes(affine: Affine) -> tuple[tuple[int, int], ...] | None:
     return tuple(found)
 
 
-def patient_affine(image: ImagePlan) -> Affine | None:
-    """The affine of an image of a patient; None for slides, and where DICOM gives no geometry."""
+def patient_affine(image: ImagePlan, time: int | None = None) -> Affine | None:
+    """The affine of an image of a patient; None for slides, and where DICOM gives no geometry.
+
+    Args:
+        image: Its plan.
+        time: The index along t that it is of; None for that of the image.
+    """
     slide = image.attributes.affine_reference == "slide" or image.axes[-1].unit != MILLIMETER
-    return None if slide else image.affine
+    if slide:
+        return None
+    return image.affine if time is None else image.affine_at(time)
 
 
 def origin_of(affine: Affine | None) -> tuple[float, float, float]:

@@ -192,6 +192,11 @@ class ImagePlan:
         for level in self.levels:
             yield from level.state()
 
+    def affine_at(self, time: int) -> Affine | None:
+        """The affine of one index along t, of the finest level: where the patient moved, each time has its own."""
+        poses = self.attributes.poses
+        return poses[time] if poses else self.affine
+
     @property
     def is_indexed(self) -> bool:
         """Whether values of a level are numbers of colours in a palette."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from radiology_dimensions import times_by_slice
 from radiology_model import AXIAL, OBLIQUE, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
+from scans import classic, shots
 from segmentations import IDENTIFIED, ascending, random_masks, segmented, segmented_second_level
 from serving import serving
 from slides import brightfield_pyramid, fluorescence_focal_stack
@@ -64,6 +66,9 @@ def test_focal_planes_are_a_third_axis_and_channels_have_names() -> None:
         pixels = tree["scale0"]["image"]
         assert pixels.dims == ("c", "z", "y", "x")
         assert list(pixels.c.values) == [channel.label for channel in image.channels]
+        placed = tree.attrs["placed"]["micrometer"]
+        assert placed.axes == ("z", "y", "x")
+        assert placed.what == pytest.approx([1.5, 0.4, 0.5])  # as the headers say, in micrometres
 
 
 @pytest.mark.parametrize("grid", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
@@ -95,6 +100,28 @@ def test_of_several_times_one_is_chosen(opened: Opener) -> None:
         image.to_spatialdata()
     (tree,) = image.to_spatialdata(time=1).images.values()
     assert np.array_equal(tree["scale0"]["image"][0].to_numpy(), image[1])
+
+
+def test_a_time_with_a_pose_of_its_own_lies_where_it_lies(opened: Opener) -> None:
+    moved = np.array([[0.0, 0.0, 0.0], [0.5, -0.25, 0.125], [-0.5, 0.25, 0.375]])
+    frames = [
+        replace(shot, offset=tuple(map(float, moved[shot.time])))
+        for shot in shots(3, 1, 6, tell=lambda shot: {"TemporalPositionIdentifier": shot.time + 1})
+    ]
+    image = opened(classic(frames).served())
+    assert len(image.plan.attributes.poses) == 3
+    for time in (0, 1, 2, -1):
+        (tree,) = image.to_spatialdata(time=time).images.values()
+        patient = tree.attrs["placed"]["patient"].what
+        assert np.allclose((patient @ [0.5, 0.5, 0.5, 1])[:3], np.array(AXIAL.position(0)) + moved[time], atol=1e-6)
+        assert np.array_equal(tree["scale0"]["image"][0].to_numpy(), image[time])
+
+
+@pytest.mark.parametrize("time", [3, -4, "a", True, 1.0])
+def test_a_time_that_is_not_there_is_said(opened: Opener, time: Any) -> None:
+    for series in (times_by_slice(distinct((3, 4, 6, 7))), volume(AXIAL)):
+        with pytest.raises(UsageError, match="There is no time"):
+            opened(series).to_spatialdata(time=time)
 
 
 def test_without_the_library_its_extra_is_named(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:

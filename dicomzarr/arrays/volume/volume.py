@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dicomzarr.arrays.level import MultiscaleImage
-    from dicomzarr.plan import Affine, ImagePlan
+    from dicomzarr.plan import ImagePlan
 
     Indices = dict[str, npt.NDArray[np.int64]]
 
@@ -72,7 +72,7 @@ def volume_of(
     """
     image = measured(image)
     plan, level = image.plan, image.levels[0]
-    taken = _taken(plan, time=time, channel=channel)
+    taken = indices_taken(plan, time=time, channel=channel)
     color = color and plan.color and channel is None
     gradients = None if color else gradients_of(plan, taken)
     lost = _lost(plan, taken)
@@ -86,7 +86,7 @@ def volume_of(
     else:
         values = values.reshape(-1, *values.shape[2:])
     step, unit = step_of_times(plan) if taken["t"].size > 1 and gradients is None else (1.0, None)
-    affine = np.array(_affine(plan, taken))
+    affine = np.array(plan.affine_at(int(taken["t"][0])))
     return Volume(values if len(values) > 1 else values[0], affine, color, step, unit, gradients)
 
 
@@ -103,12 +103,16 @@ def measured(image: MultiscaleImage) -> MultiscaleImage:
     return shown_with(image, replace(options, values="modality"))
 
 
-def _taken(plan: ImagePlan, **chosen: int | None) -> Indices:
-    """The indices along t and c; [0] along an axis that is not there."""
+def indices_taken(plan: ImagePlan, *, time: int | None = None, channel: int | None = None) -> Indices:
+    """The indices along t and c that are taken, all by default; [0] along an axis that is not there.
+
+    Raises:
+        UsageError: There is no such index.
+    """
     sizes = dict(zip((axis.name for axis in plan.axes), plan.levels[0].shape, strict=True))
     found = {}
-    for axis, name in (("t", "time"), ("c", "channel")):
-        size, one = sizes.get(axis, 1), chosen[name]
+    for axis, name, one in (("t", "time", time), ("c", "channel", channel)):
+        size = sizes.get(axis, 1)
         is_index = isinstance(one, int | np.integer) and not isinstance(one, bool)
         if one is not None and not (is_index and -size <= one < size):
             raise UsageError(
@@ -173,8 +177,3 @@ def _fill(values: npt.NDArray[Any], lost: list[dict[str, int]], absent: float) -
         )
     for cell in lost:
         values[cell["t"], cell["c"], cell["z"]] = absent
-
-
-def _affine(plan: ImagePlan, taken: Indices) -> Affine | None:
-    poses = plan.attributes.poses
-    return poses[int(taken["t"][0])] if poses else plan.affine
