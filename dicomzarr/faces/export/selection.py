@@ -12,7 +12,7 @@ from dicomzarr.errors import InvalidOptionError, MissingInstanceError
 from dicomzarr.faces.export.options import TIFF
 from dicomzarr.plan import label_path
 from dicomzarr.plan.coverage import edge_to_edge
-from dicomzarr.plan.placing import stepped
+from dicomzarr.plan.placing import origin_of, stepped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -192,7 +192,7 @@ class _Cut:
         c = slice(*by_axis.get("c", (0, None)))
         return replace(
             image,
-            levels=levels,
+            levels=tuple(self._at_pose(level, by_axis) for level in levels),
             channels=image.channels[c],
             numbers=image.numbers[c] if image.numbers else (),
             affine=self._moved(self._affine_at(by_axis), levels[0]),
@@ -202,8 +202,16 @@ class _Cut:
 
     def _affine_at(self, by_axis: Mapping[str, tuple[int, int]]) -> Affine | None:
         """The affine of the first time that is taken: where the patient moved, each has its own."""
-        poses = self._image.attributes.poses
-        return poses[by_axis["t"][0]] if poses else self._image.affine
+        return self._image.affine_at(by_axis.get("t", (0, 1))[0])
+
+    def _at_pose(self, level: LevelPlan, by_axis: Mapping[str, tuple[int, int]]) -> LevelPlan:
+        """A level that lies, by its translation too, where its first time does."""
+        if not self._image.attributes.poses:
+            return level
+        ends = zip(origin_of(self._affine_at(by_axis)), origin_of(self._image.affine), strict=True)
+        moved = dict(zip("zyx", (own - first for own, first in ends), strict=True))
+        named = zip(self._axes, level.translation, strict=True)
+        return replace(level, translation=tuple(start + moved.get(name, 0.0) for name, start in named))
 
     def _moved(self, affine: Affine | None, level: LevelPlan) -> Affine | None:
         """An affine of the finest level, from indices of an exported one."""
