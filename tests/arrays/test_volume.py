@@ -28,6 +28,7 @@ from radiology_volumes import (
     gantry_tilt,
     modality_lut,
     monochrome1,
+    mosaic,
     pet,
     secondary_capture,
     uneven,
@@ -123,7 +124,7 @@ def test_each_volume_of_any_series_has_its_values_and_place_or_is_refused(
 ) -> None:
     image = opened(BUILDERS[name](), values="modality")
     for _, one, chosen in each_volume(image):
-        if one.affine is None or one.plan.color:
+        if one.affine is None or one.plan.color or name == "mosaic":
             with pytest.raises(UsageError, match="This image is no volume"):
                 one.to_nifti(tmp_path / "out.nii", time=chosen["time"])
             continue
@@ -388,6 +389,26 @@ def test_colours_are_components_of_a_pixel_for_simpleitk_and_no_channels(opened:
     lacking = opened(series_of([each for each in volume(pixels=pixels, bits=8).datasets if each.InstanceNumber != 2]))
     filled = SimpleITK.GetArrayFromImage(lacking.to_sitk(absent=7))
     assert (filled[1] == 7).all() or (filled[2] == 7).all()
+
+
+def test_a_mosaic_is_no_volume(opened: Opener, tmp_path: Path) -> None:
+    image = opened(mosaic(distinct((3, 16, 20)), [1, 3, 5]))
+    calls: list[Callable[[], Any]] = [
+        image.to_sitk,
+        image.to_nibabel,
+        partial(image.to_nifti, tmp_path / "out.nii"),
+        partial(dicomzarr.export, image, tmp_path / "out.nii"),
+        image.label_map,
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="its frames are mosaics"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_slices_that_were_taken_out_of_a_mosaic_are_a_volume(opened: Opener) -> None:
+    series = volume(ImageType=["DERIVED", "PRIMARY", "M", "ND", "MOSAIC"])
+    assert np.array_equal(SimpleITK.GetArrayFromImage(opened(series).to_sitk()), VOLUME.astype(int) - 1024)
 
 
 # --- diffusion

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from dicomzarr.dicom.volume.frame import MOSAICS
 from dicomzarr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ def why_no_grid(plan: ImagePlan) -> Iterator[Why]:
     """Why nothing says where the voxels of an image are on an even grid."""
     known = plan.attributes
     yield Why(known.affine_reference == "slide", "it is a slide", "Read its levels.")
+    yield Why(
+        not MOSAICS.isdisjoint(known.image_type or ()) and all(axis.name != "z" for axis in plan.axes),
+        "its frames are mosaics, and no affine says where the slices in them lie",
+        "Read its levels, which are pictures as they are stored; dcm2niix makes volumes of the files.",
+    )
     yield Why(
         known.plane_affine is not None or _counts_slices(plan),
         "its slices are not evenly spaced",

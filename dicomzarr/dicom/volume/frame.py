@@ -60,7 +60,7 @@ _NOWHERE: Final = "where the frame lies is not known"
 _COUNTING: Final = tuple(row.vector for row in ATTRIBUTES if row.vector)
 """Attributes of nuclear medicine that count frames."""
 
-_MOSAICS: Final = frozenset({"MOSAIC", "VFRAME"})
+MOSAICS: Final = frozenset({"MOSAIC", "VFRAME"})
 """Values of ImageType (0008,0008) of frames that show all slices of a volume, as Siemens and UIH write them."""
 
 _AXIAL: Final = 1e-4
@@ -145,7 +145,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     @property
     def is_mosaic(self) -> bool:
         """Whether it shows the slices of a volume beside each other."""
-        return not _MOSAICS.isdisjoint(self.instance.image_type)
+        return not MOSAICS.isdisjoint(self.instance.image_type)
 
     @property
     def normal(self) -> Vector | None:
