@@ -22,6 +22,7 @@ from radiology import BUILDERS
 from radiology_model import AXIAL, CORONAL, GRIDS, OBLIQUE, SAGITTAL, TILTED, decimals, distinct, series_of
 from radiology_opened import Opener, affine_of, pixels_of
 from radiology_oracles import by_simpleitk, by_simpleitk_file, differences
+from radiology_traps import paint
 from radiology_volumes import (
     VOLUME,
     bolus,
@@ -389,6 +390,26 @@ def test_colours_are_components_of_a_pixel_for_simpleitk_and_no_channels(opened:
     lacking = opened(series_of([each for each in volume(pixels=pixels, bits=8).datasets if each.InstanceNumber != 2]))
     filled = SimpleITK.GetArrayFromImage(lacking.to_sitk(absent=7))
     assert (filled[1] == 7).all() or (filled[2] == 7).all()
+
+
+def test_colours_of_a_palette_that_were_asked_for_are_colours_and_no_numbers(opened: Opener, tmp_path: Path) -> None:
+    palette = distinct((256, 3), bits=8)
+    series = volume(pixels=distinct((4, 16, 20), bits=8), bits=8, RescaleIntercept="0")
+    for dataset in series.datasets:
+        paint(dataset, palette)
+    image = opened(series, values="color")
+    found = SimpleITK.GetArrayFromImage(image.to_sitk())
+    assert np.array_equal(found, palette[distinct((4, 16, 20), bits=8)])
+    with pytest.raises(UsageError, match="it has 3 channels"):
+        image.to_nibabel()
+    stored = opened(series)
+    for call in (
+        stored.to_sitk,
+        partial(stored.to_nifti, tmp_path / "a.nii"),
+        partial(dicomzarr.export, stored, tmp_path / "b.nii"),
+    ):
+        with pytest.warns(LeftOutWarning, match="numbers of colours in a palette"):
+            call()
 
 
 def test_a_mosaic_is_no_volume(opened: Opener, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +12,7 @@ from dicomzarr.arrays.same_frames import shown_with
 from dicomzarr.arrays.volume.diffusion import Gradients, gradients_of
 from dicomzarr.arrays.volume.reasons import Why, refuse, why_absent, why_no_grid
 from dicomzarr.arrays.volume.times import step_of_times
-from dicomzarr.errors import InvalidOptionError, UsageError
+from dicomzarr.errors import InvalidOptionError, LeftOutWarning, UsageError
 from dicomzarr.plan import LABELS
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     Indices = dict[str, npt.NDArray[np.int64]]
 
 _NO_VOLUME: Final = "This image is no volume"
+INDICES: Final = (
+    'Values are numbers of colours in a palette, which is left out: the option values="color" gives colours.'
+)
 _MEASURED: Final = frozenset({"modality", "suv"})
 """Options for values that mean something beyond the series."""
 
@@ -77,6 +81,8 @@ def volume_of(
     gradients = None if color else gradients_of(plan, taken)
     lost = _lost(plan, taken)
     refuse(_reasons(plan, taken, gradients, color=color, lost=0 if absent is not None else len(lost)), _NO_VOLUME)
+    if holds_indices(plan):
+        warnings.warn(INDICES, LeftOutWarning, stacklevel=4)
     values = level.read([tuple(_index(taken, axis) for axis in level.axes)])[0]
     values = _full(values, level.axes)
     if lost and absent is not None:
@@ -90,15 +96,20 @@ def volume_of(
     return Volume(values if len(values) > 1 else values[0], affine, color, step, unit, gradients)
 
 
+def holds_indices(plan: ImagePlan) -> bool:
+    """Whether values are numbers of colours in a palette, and not those of segments, which mean something alone."""
+    return plan.is_indexed and not plan.color and plan.attributes.segmentation is None
+
+
 def measured(image: MultiscaleImage) -> MultiscaleImage:
-    """The same image with the values of its modality, unless it has others than stored ones.
+    """The same image with the values of its modality, unless it has others than stored ones, or colours.
 
     Raises:
         UsageError: Rescaled values make other images of the series.
         SeriesChangedError: The series is another one now.
     """
     options = image._handle.options  # noqa: SLF001  # one room
-    if options.values in _MEASURED or LABELS in image.path.split("/"):
+    if options.values in _MEASURED or image.plan.color or LABELS in image.path.split("/"):
         return image
     return shown_with(image, replace(options, values="modality"))
 

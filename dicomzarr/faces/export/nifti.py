@@ -16,6 +16,7 @@ from dicomzarr.arrays.volume.diffusion import gradients_of
 from dicomzarr.arrays.volume.nifti import NO_VECTORS, gradient_paths, header_of, ras
 from dicomzarr.arrays.volume.reasons import Why, refuse, why_no_volume, why_too_long
 from dicomzarr.arrays.volume.times import step_of_times
+from dicomzarr.arrays.volume.volume import INDICES, holds_indices
 from dicomzarr.errors import LeftOutWarning, VerificationError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def adapt(source: Source) -> Source:
     refuse(_reasons(plan, gradients, absent=options.absent), "This image does not go into NIfTI")
     if gradients is not None and gradients.directions is None:
         warnings.warn(NO_VECTORS, LeftOutWarning, stacklevel=2)
+    if holds_indices(plan):
+        warnings.warn(INDICES, LeftOutWarning, stacklevel=2)
     return source
 
 
