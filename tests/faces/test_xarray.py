@@ -13,7 +13,14 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import Served, serving
-from slides import TestSlide, brightfield_pyramid, fluorescence_focal_stack, sparse_brightfield, two_pyramids
+from slides import (
+    TestSlide,
+    brightfield_pyramid,
+    fluorescence_focal_stack,
+    sparse_brightfield,
+    sparse_fluorescence,
+    two_pyramids,
+)
 from slides_codecs import GRAY
 from slides_instances import Identity, Level, sparse_instance
 from slides_model import PHI
@@ -444,6 +451,40 @@ def test_values_are_stored_values_whatever_is_decoded(stack: Served) -> None:
         assert array.dtype == np.uint16
         assert not {"scale_factor", "add_offset", "_FillValue"} & (set(array.attrs) | set(array.encoding))
         assert np.array_equal(array[2], stack.slide.levels[0].pixels[2])
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_an_absent_tile_measures_nothing(chunks: Any) -> None:
+    slide = sparse_fluorescence()
+    for dataset in slide.datasets:
+        dataset.RescaleSlope, dataset.RescaleIntercept = "0.5", "-1000"
+    (level,) = slide.images[0].levels
+    expected = np.where(level.has_pixels(), level.pixels * 0.5 - 1000, np.nan)
+    stored = np.where(level.has_pixels(), level.pixels, 0)
+    with serving(slide) as served:
+        found = xr.open_dataset(served.url, engine="dicomzarr", chunks=chunks)["image"]
+        assert found.dtype == np.float32
+        for index in (
+            np.s_[:],
+            np.s_[0, 0],
+            np.s_[1, :, 20:50:3, ::-1],
+            np.s_[:, 1, [40, 3, 3], 5],
+            np.s_[0, 0, 0:0],
+            np.s_[..., -1],
+            np.s_[:, [1, 0], 17],
+        ):
+            assert np.array_equal(found[index].to_numpy(), orthogonal(expected, index), equal_nan=True)
+        y, x, c = ([0, 49, 20], [0, 69, 40], [0, 1, 1])
+        points = {name: xr.DataArray(places, dims="points") for name, places in zip("yxc", (y, x, c), strict=True)}
+        assert np.array_equal(found.isel(points).transpose("points", "z"), expected[c, :, y, x], equal_nan=True)
+        as_stored = xr.open_dataset(served.url, engine="dicomzarr", chunks=chunks, mask_and_scale=False)["image"]
+        assert np.array_equal(as_stored, stored)
+        assert np.array_equal(pickle.loads(pickle.dumps(found))[0], expected[0], equal_nan=True)  # noqa: S301  # ours
+
+
+def orthogonal(array: Any, index: Any) -> Any:
+    """Each axis on its own, as xarray indexes."""
+    return xr.DataArray(array)[index].to_numpy()
 
 
 def test_a_tree_can_be_written_and_read_back(stack: Served, tmp_path: Any) -> None:

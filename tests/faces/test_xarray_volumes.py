@@ -26,6 +26,7 @@ from radiology_oracles import rescaled_by_pydicom, stored_by_pydicom
 from radiology_slices import Identity
 from radiology_volumes import VOLUME, volume
 from real_data import real_series
+from scans import classic, shots
 from serving import forget_servers
 from slides_model import PHI
 from thoroughness import examples
@@ -735,6 +736,28 @@ def test_an_absent_slice_is_named_where_stored_values_stay(opened: Opener, tmp_p
     copy = xr.open_zarr(tmp_path / "copy.zarr", consolidated=False)
     assert np.isnan(copy["image"][4]).all()
     assert not np.isnan(copy["image"][3]).any()
+
+
+def test_an_absent_slice_in_colour_is_absent_in_each_of_its_colours(opened: Opener) -> None:
+    series = volume(pixels=distinct((5, 16, 20, 3), bits=8), bits=8)
+    lacking = series_of([each for number, each in enumerate(in_order(series)) if number != 2])
+    found = dataset_of(opened, lacking)
+    assert found["image"].dims == ("c", "z", "y", "x")
+    assert found["absent"].dims == ("c", "z")
+    assert found["absent"].to_numpy().tolist() == [[number == 2 for number in range(5)]] * 3
+
+
+def test_times_with_poses_of_their_own_say_where_they_lie(opened: Opener) -> None:
+    moved = np.array([[0.0, 0.0, 0.0], [0.5, -0.25, 0.125], [-0.5, 0.25, 0.375]])
+    frames = [
+        replace(shot, offset=tuple(map(float, moved[shot.time])))
+        for shot in shots(3, 1, 6, tell=lambda shot: {"TemporalPositionIdentifier": shot.time + 1})
+    ]
+    dataset = dataset_of(opened, classic(frames).served())
+    assert dataset["poses"].dims == ("t", "pose_row", "pose_column")
+    for time, offset in enumerate(moved):
+        expected = AXIAL.affine + np.pad(offset.reshape(3, 1), ((0, 1), (3, 0)))
+        np.testing.assert_allclose(dataset.isel(t=time)["poses"], expected, rtol=0, atol=1e-6)
 
 
 def test_slopes_along_several_axes(opened: Opener) -> None:

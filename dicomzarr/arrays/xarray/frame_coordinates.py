@@ -26,7 +26,7 @@ def frame_coordinates(image: MultiscaleImage, level: Level) -> dict[str, xr.Vari
 
     Numbers are 64 bits of floating point, NaN where a frame has none. Vectors have an axis more: x, y and z of the
     patient, along ``gradient_axis`` for the direction of a diffusion gradient. ``absent`` is true of frames that are
-    not there, where one is not.
+    not there, where one is not. ``poses`` is the affine of each time, where times have poses of their own.
     """
     found: dict[str, xr.Variable] = {}
     for name, coordinate in image.plan.attributes.coordinates.items():
@@ -38,6 +38,10 @@ def frame_coordinates(image: MultiscaleImage, level: Level) -> dict[str, xr.Vari
             dims.append(_VECTOR_AXES.get(name, f"{name}_axis"))
             found[dims[-1]] = xr.Variable(dims[-1], list("xyz"))
         found[name] = _fitted(xr.Variable(dims, values, {"units": unit} if unit else {}), level)
+    if image.plan.attributes.poses and "t" in level.axes:
+        nowhere = np.full((4, 4), np.nan)
+        poses = [nowhere if pose is None else pose for pose in image.plan.attributes.poses]
+        found["poses"] = xr.Variable(("t", "pose_row", "pose_column"), np.array(poses, np.float64))
     absent = absent_frames(image, level)
     if absent is not None:
         found["absent"] = _fitted(xr.Variable(level.axes[:-2], absent[..., 0, 0]), level)
@@ -50,7 +54,8 @@ def absent_frames(image: MultiscaleImage, level: Level) -> npt.NDArray[np.bool_]
         return None
     absent = np.zeros((*level.shape[:-2], 1, 1), np.bool_)
     for cell in image.plan.attributes.absent:
-        absent[tuple(cell.get(name, 0) for name in level.axes[:-2])] = True
+        firsts = [cell.get(name, 0) for name in level.axes[:-2]]  # a frame in colour has three places along c
+        absent[tuple(slice(at, at + side) for at, side in zip(firsts, level.chunks, strict=False))] = True
     return absent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,22 +85,49 @@ class WithoutAbsent(BackendArray):
     """Floating point that is NaN where no frame is: what fills in there is none of these values.
 
     Args:
-        array: Values with something filled in.
-        absent: Of as many axes, 1 along y and x: where no frame is.
+        array: Values of a level, with something filled in.
+        level: The level, which says where frames are.
         dtype: Of the result.
     """
 
-    def __init__(
-        self, array: LevelArray | RescaledArray, absent: npt.NDArray[np.bool_], dtype: np.dtype[np.generic]
-    ) -> None:
+    def __init__(self, array: LevelArray | RescaledArray, level: Level, dtype: np.dtype[np.generic]) -> None:
         self.array = array
-        self.absent = absent
+        self.level = level
         self.shape = array.shape
         self.dtype = dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         found = np.asarray(self.array[key]).astype(self.dtype)
-        return np.where(_of_frames(self.absent, key), np.array(np.nan, self.dtype), found)
+        return np.where(self._absent(key), np.array(np.nan, self.dtype), found)
+
+    def _absent(self, key: indexing.ExplicitIndexer) -> Any:
+        """Which pixels of an index lie in chunks without a frame; 1 along axes of which one chunk is met."""
+        is_points = isinstance(key, indexing.VectorizedIndexer)
+        met: list[list[int]] = []
+        index: list[Any] = []
+        for size, side, item in zip(self.shape, self.level.chunks, key.tuple, strict=True):
+            numbers = _places(item, size) // side
+            chunks, places = np.unique(numbers, return_inverse=True)
+            met.append(chunks.tolist())
+            is_run = isinstance(item, slice) if is_points else numbers.ndim > 0
+            index.append(slice(0, 1) if is_run and len(chunks) == 1 else places.reshape(numbers.shape))
+        frames = self.level._plan.frames  # noqa: SLF001  # of one room; a plan does not travel
+        found = [frames.locate(chunk) is None for chunk in product(*met)]
+        absent = np.array(found, np.bool_).reshape([len(chunks) for chunks in met])
+        if not is_points:
+            return _orthogonal(absent, tuple(index))
+        for axis, item in enumerate(key.tuple):
+            if isinstance(item, slice) and not isinstance(index[axis], slice):
+                absent, index[axis] = absent.take(index[axis], axis), slice(None)
+        return _points(absent.__getitem__, tuple(index))
+
+
+def _places(item: Any, size: int) -> npt.NDArray[np.intp]:
+    """The places along an axis that an index of it names, counted from 0."""
+    if isinstance(item, slice):
+        found = range(size)[item]
+        return np.arange(found.start, found.stop, found.step)
+    return np.asarray(item) % size
 
 
 def _of_frames(told: npt.NDArray[Any], key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:

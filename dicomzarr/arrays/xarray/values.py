@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from dicomzarr.arrays.xarray.frame_coordinates import absent_frames
 from dicomzarr.arrays.xarray.lazy import LevelArray, RescaledArray, WithoutAbsent
 from dicomzarr.arrays.xarray.rescaling import cf_attributes, is_grey, is_stored, rescaled
 
@@ -43,9 +42,9 @@ def image_variable(
         attributes |= cf_attributes(image, level, factors)
     elif factors is not None and mask_and_scale:
         array = rescaled(LevelArray(level), image.plan.levels[level.number], factors)
-    absent = absent_frames(image, level) if factors is not None and mask_and_scale else None
     # What fills in is a stored value: rescaled it would be air.
-    shown = array if absent is None else WithoutAbsent(array, absent, _floating(array, attributes))
+    lacking = factors is not None and mask_and_scale and _may_lack_frames(image)
+    shown = WithoutAbsent(array, level, _floating(array, attributes)) if lacking else array
     if mask_and_scale or factors is None:
         attributes |= _units(image, level)
     variable = xr.Variable(
@@ -55,6 +54,12 @@ def image_variable(
         encoding={"preferred_chunks": dict(zip(level.axes, level.chunks, strict=True))},
     )
     return _decoded(variable) if mask_and_scale and "scale_factor" in attributes else variable
+
+
+def _may_lack_frames(image: MultiscaleImage) -> bool:
+    """Whether a place without a frame holds nothing: one of a segmentation is in no segment, which is a value."""
+    known = image.plan.attributes
+    return bool(known.absent) or (known.affine_reference == "slide" and known.segmentation is None)
 
 
 def _floating(array: LevelArray | RescaledArray, attributes: Mapping[str, Any]) -> np.dtype[np.generic]:
