@@ -110,18 +110,22 @@ class _Cut:
         path: Of the image in the series.
         image: As the series has it.
         options: What is taken of it.
-        counted: Of a label: the step along each axis of the level that the region is counted in, by name; by default
-            that of its own finest level.
+        counted: Of a label: along each axis of the level that the region is counted in, by name, the step and where
+            the first pixel begins; by default those of its own finest level.
     """
 
     def __init__(
-        self, path: str, image: ImagePlan, options: ExportOptions, counted: Mapping[str, float] | None = None
+        self,
+        path: str,
+        image: ImagePlan,
+        options: ExportOptions,
+        counted: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         self._path = path
         self._image = image
         self._options = options
         self._axes = tuple(axis.name for axis in image.axes)
-        self._counted = counted or dict(zip(self._axes, image.levels[0].scale, strict=True))
+        self._counted = counted or dict(zip(self._axes, _edges(image.levels[0]), strict=True))
         is_label = counted is not None
         # A label has axes of space alone: it is the same at each time, and in each channel.
         self._region = {name: ends for name, ends in options.region.items() if name in self._axes or not is_label}
@@ -164,23 +168,39 @@ class _Cut:
         level = self._image.levels[number]
         found: list[tuple[int, int]] = []
         shown = dict(zip("yx", self._shown.get(number, ()), strict=False))
-        for name, size, step, chunk in zip(self._axes, level.shape, level.scale, level.chunks, strict=True):
-            if name in shown and name not in self._region:
-                found.append((shown[name].start, shown[name].stop))
+        for name, size, edge, chunk in zip(self._axes, level.shape, _edges(level), level.chunks, strict=True):
+            if name not in self._region:
+                found.append((shown[name].start, shown[name].stop) if name in shown else (0, size))
                 continue
-            start, stop = self._region.get(name, (0, None))
-            ratio = step / self._counted[name] if name in "yx" else 1.0
-            first = math.floor(start / ratio + 1e-6)
-            last = size if stop is None else min(size, math.ceil(stop / ratio - 1e-6))
+            start, stop = self._region[name]
+            ratio, before = self._beside(name, edge)
+            first = max(0, math.floor(start / ratio - before + 1e-6))
+            last = min(size, math.ceil(stop / ratio - before - 1e-6))
             samples = chunk if name == "c" else 1
-            if first >= size or first % samples or (last - first) % samples:
+            if first >= size or stop / ratio <= before or first % samples or (last - first) % samples:
                 raise InvalidOptionError(
                     f"The region {name}={start}:{stop} cannot be cut out of {size} along {name}"
                     + (", where R, G and B stay together." if samples > 1 else "."),
-                    remedy="dicomzarr info shows the sizes of level 0.",
+                    remedy="dicomzarr info shows the sizes of level 0"
+                    + (
+                        f"; if level {number} shows another part of the slide, leave it out by levels."
+                        if number
+                        else "."
+                    ),
                 )
             found.append((first, max(last, first + samples)))
         return tuple(found)
+
+    def _beside(self, name: str, edge: tuple[float, float]) -> tuple[float, float]:
+        """How many pixels a pixel of a level is, and at which of its own the level begins, along an axis.
+
+        Less than one is what spacings and origins were rounded by.
+        """
+        if name not in "yx":
+            return 1.0, 0.0
+        (step, begin), (counted, origin) = edge, self._counted[name]
+        before = (begin - origin) / step
+        return step / counted, before if abs(before) >= 1 else 0.0
 
     def _cut_plan(self, levels: tuple[LevelPlan, ...], ranges: Sequence[tuple[int, int]]) -> ImagePlan:
         image, by_axis = self._image, dict(zip(self._axes, ranges, strict=True))
@@ -325,6 +345,11 @@ def _cut_facts(level: LevelPlan, ranges: Sequence[tuple[int, int]]) -> LevelAttr
     is_shown = [uid in shown for uid in known.sop_instance_uids]
     profiles = tuple(compress(known.icc_profiles, is_shown))
     return replace(known, sop_instance_uids=tuple(compress(known.sop_instance_uids, is_shown)), icc_profiles=profiles)
+
+
+def _edges(level: LevelPlan) -> list[tuple[float, float]]:
+    """Along each axis the step, and where the first pixel begins."""
+    return [(step, centre - step / 2) for step, centre in zip(level.scale, level.translation, strict=True)]
 
 
 def _halved(level: LevelPlan) -> LevelPlan:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 import tifffile
+import zarr
 from folders import write
 from PIL import Image
 from pydicom.encaps import encapsulate
@@ -20,11 +21,11 @@ from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
 from slides_codecs import JPEG_422, RGB, Codec
-from slides_instances import Identity, Level, full_instance
+from slides_instances import ORIGIN, Identity, Level, full_instance
 from slides_pixels import smooth_color
 
 import dicomzarr
-from dicomzarr.errors import LeftOutWarning
+from dicomzarr.errors import LeftOutWarning, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -318,3 +319,40 @@ def test_a_level_that_lacks_a_part_is_left_out_and_said(tmp_path: Path) -> None:
     with pytest.warns(LeftOutWarning, match="Level 1 is left out: it lacks a part"):
         (found,) = exported(tmp_path, fine, short)
     assert np.array_equal(found, np.moveaxis(fine.pixels[:, 0], 0, -1))
+
+
+@pytest.mark.parametrize("region", [{}, {"y": (64, 192), "x": (128, 320)}], ids=str)
+def test_of_a_level_that_begins_before_level_0_the_same_place_is_written(
+    region: dict[str, tuple[int, int]], tmp_path: Path
+) -> None:
+    fine, coarse = Level(smooth_color(1, 448, 576), (64, 64)), Level(smooth_color(2, 256, 320), (64, 64), (0.001,) * 2)
+    datasets = [full_instance(Identity("before", number), each) for number, each in enumerate((fine, coarse), 1)]
+    for dataset in datasets:
+        dataset.PyramidUID = "1.2.3.4"
+    origin = datasets[1].TotalPixelMatrixOriginSequence[0]  # columns run along -Y and rows along -X
+    origin.XOffsetInSlideCoordinateSystem = str(ORIGIN[0] + 32 * 0.001)
+    origin.YOffsetInSlideCoordinateSystem = str(ORIGIN[1] + 16 * 0.001)
+    write(tmp_path / "slide", datasets)
+    dicomzarr.export(tmp_path / "slide", tmp_path / "out.ome.tif", region=region)
+    (top, bottom), (left, right) = region.get("y", (0, 448)), region.get("x", (0, 576))
+    with tifffile.TiffFile(tmp_path / "out.ome.tif") as tiff:
+        found = [level.asarray() for level in tiff.series[0].levels]
+    assert np.array_equal(found[0], np.moveaxis(fine.pixels[:, 0, top:bottom, left:right], 0, -1))
+    within = (slice(32 + top // 2, 32 + bottom // 2), slice(16 + left // 2, 16 + right // 2))
+    assert np.array_equal(found[1], np.moveaxis(coarse.pixels[(slice(None), 0, *within)], 0, -1))
+
+
+def test_a_region_that_a_level_does_not_show_is_refused_with_that_level(tmp_path: Path) -> None:
+    fine, part = Level(smooth_color(1, 256, 320), (64, 64)), Level(smooth_color(2, 64, 96), (64, 64), (0.001,) * 2)
+    datasets = [full_instance(Identity("part", number), each) for number, each in enumerate((fine, part), 1)]
+    for dataset in datasets:
+        dataset.PyramidUID = "1.2.3.4"
+    origin = datasets[1].TotalPixelMatrixOriginSequence[0]
+    origin.YOffsetInSlideCoordinateSystem = str(ORIGIN[1] - 64 * 0.0005)
+    write(tmp_path / "slide", datasets)
+    for region in ({"x": (0, 60)}, {"x": (290, 300)}):
+        with pytest.raises(UsageError, match="if level 1 shows another part of the slide, leave it out"):
+            dicomzarr.export(tmp_path / "slide", tmp_path / "out.zarr", region=region)
+    dicomzarr.export(tmp_path / "slide", tmp_path / "out.zarr", region={"x": (60, 80), "y": (0, 20)})
+    found = zarr.open_array(tmp_path / "out.zarr", path="1", mode="r")
+    assert np.array_equal(found, part.pixels[:, 0, :10, :8])
