@@ -161,7 +161,7 @@ class PixelCopy:
 
     def _absent(self, part: Part) -> npt.NDArray[Any]:
         """A chunk of which there is no frame."""
-        level, value = part.whole, self._options.absent
+        level, value = part.whole, self._filling(part)
         samples = np.array(level.absent if value is None else (value,), level.dtype).reshape(-1, 1, 1)
         return np.broadcast_to(samples, (np.prod(level.chunks[:-2], dtype=int), *level.chunks[-2:]))
 
@@ -169,12 +169,18 @@ class PixelCopy:
         taken = shifted(block.box, block.part.taken.start)
         level = self._level_of(block.part.taken)
         (pixels,) = level.read([tuple(slice(*ends) for ends in taken)])
-        if self._options.absent is not None:
-            self._fill_absent(block, pixels)
+        value = self._filling(block.part)
+        if value is not None:
+            self._fill_absent(block, pixels, value)
         return pixels
 
-    def _fill_absent(self, block: Block, pixels: npt.NDArray[Any]) -> None:
-        """Put the value that was asked for where there is no frame."""
+    def _filling(self, part: Part) -> float | None:
+        """What was asked to fill absent slices with; None for what is background there."""
+        return None if part.is_background else self._options.absent
+
+    @staticmethod
+    def _fill_absent(block: Block, pixels: npt.NDArray[Any], value: float) -> None:
+        """Put a value where there is no frame."""
         part = block.part
         for chunk in frames_of(part, block.box):
             if has_no_frame(part.whole, chunk):
@@ -184,7 +190,7 @@ class PixelCopy:
                         chunk, part.whole.chunks, part.taken.start, block.box, strict=True
                     )
                 )
-                pixels[index] = self._options.absent
+                pixels[index] = value
 
     def _halved(self, part: Part, box: Box) -> npt.NDArray[Any]:
         """Read a chunk's worth of the array before, which is written already: the mean takes many times its size."""
@@ -253,7 +259,8 @@ class PixelCopy:
         if options.zarr_format == 2:  # noqa: PLR2004  # of Zarr
             compressor = None if options.zstd_level is None else {"id": "zstd", "level": options.zstd_level}
             return array_documents_v2(part, compressor, None)
-        fill = level.fill_value if options.absent is None else options.absent
+        value = self._filling(part)
+        fill = level.fill_value if value is None else value
         shard = None if options.shard is None else self._unit(part)
         return array_documents(part, pixel_codecs(level, options.zstd_level), shard, fill)
 

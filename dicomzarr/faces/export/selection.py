@@ -54,6 +54,8 @@ class Part:
     """How often it is halved; each time of the array before."""
     averages: bool = True
     """Of one that is built: pixels are averaged; else one of them stands for all."""
+    is_background: bool = False
+    """What has no frame is in no segment: it is nothing that the option ``absent`` fills."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +138,9 @@ class _Cut:
         ranges = {number: self._range(number) for number in self._numbers}
         self._starts = {number: tuple(start for start, _ in each) for number, each in ranges.items()}
         levels = [_cut_level(image.levels[number], ranges[number]) for number in self._numbers]
-        self._averages = not (is_label or image.segments or image.attributes.segmentation or _is_indexed(image))
+        is_segments = bool(is_label or image.segments or image.attributes.segmentation)
+        self._averages = not (is_segments or _is_indexed(image))
+        self._is_background = is_segments and not image.attributes.absent
         self._built = len(levels)
         while options.build_levels and max(levels[-1].shape[-2:]) > _SMALLEST_BUILT:
             levels.append(_halved(levels[-1]))
@@ -159,6 +163,7 @@ class _Cut:
                 self._image.levels[source],
                 max(0, number - self._built + 1),
                 self._averages,
+                self._is_background,
             )
         for _, label in self._labels:
             yield from label.parts(label_path(path, label.plan))

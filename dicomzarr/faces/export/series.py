@@ -117,6 +117,8 @@ class Source:
         if value is None:
             return
         for part in self.selection.parts:
+            if part.is_background:
+                continue
             kind = part.level.dtype
             is_held = kind.kind == "f" or (
                 float(value).is_integer() and np.iinfo(kind).min <= value <= np.iinfo(kind).max  # type: ignore[type-var]  # of integers

@@ -179,6 +179,27 @@ def test_absent_slices_take_the_value_that_is_asked_for(opened: Opener, out: Pat
         dicomzarr.export(image, out, absent=0.5, overwrite=True)
 
 
+@pytest.mark.parametrize("value", [2, -1024])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_slices_without_a_segment_are_no_absent_ones(opened: Opener, out: Path, value: int, zarr_format: int) -> None:
+    sources = [SOURCES[number] for number in (0, 1, 3, 4)]  # slice 2 is lost
+    masks = random_masks((2, len(sources), *SHAPE[1:]))
+    masks[:, 1:] = False
+    found = segmented(sources, masks)
+    url = opened.serve([*sources, found.dataset]).series_url(CT.study_uid, CT.series_uid)
+    image = dicomzarr.open(url, labels=True, values="modality")
+    assert image.labels
+    assert image.attributes["absent"]
+    dicomzarr.export(image, out, absent=value, zarr_format=zarr_format)
+    group = group_at(out, zarr_format=zarr_format)
+    (lost,) = (cell["z"] for cell in image.attributes["absent"])
+    assert (group["0"][lost] == value).all()
+    for name, label in image.labels.items():
+        written = group[f"labels/{name}/0"][...]
+        assert np.array_equal(written, label[...])
+        assert (written != 0).any(axis=(1, 2)).sum() == 1
+
+
 def test_zarr_format_2_is_ome_zarr_0_4(out: Path) -> None:
     with serving(slides.brightfield_pyramid()) as served:
         image = dicomzarr.open(served.url)
