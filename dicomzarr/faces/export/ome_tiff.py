@@ -17,8 +17,8 @@ from dicomzarr.arrays.describing import rescaling_words, slopes_differ
 from dicomzarr.dicom.pixels.codestream import Codec
 from dicomzarr.dicom.pixels.syntax import read_codestream
 from dicomzarr.errors import LeftOutWarning, UsageError, VerificationError
-from dicomzarr.faces.export.blocks import frames_of, has_absent
-from dicomzarr.faces.export.encoded import coding_of
+from dicomzarr.faces.export.blocks import frames_of
+from dicomzarr.faces.export.encoded import check_codec, coding_of, whole_box
 from dicomzarr.faces.export.tiff_looks import looks_of
 from dicomzarr.runtime.home_loop import run_sync
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from dicomzarr.dicom.instance import FrameRef
+    from dicomzarr.faces.export.encoded import Coding
     from dicomzarr.faces.export.selection import Part
     from dicomzarr.faces.export.series import Source
     from dicomzarr.faces.export.tiff_looks import Looks
@@ -41,6 +43,9 @@ _MULTIPLE: Final = 16
 
 _RGB: Final = 3
 _BYTE: Final = 8
+_LONGEST: Final = 4
+"""Bytes of a whole number (PixelType of the OME data model)."""
+
 _SUBSAMPLINGS: Final = frozenset({(1, 1), (2, 1), (2, 2), (4, 1)})
 """YCbCrSubSampling that is written and read: never more rows than columns for a chroma value (TIFF 6.0 section 21)."""
 _UNITS: Final = {"micrometer": "µm", "millimeter": "mm", "second": "s", "millisecond": "ms"}
@@ -50,7 +55,7 @@ def adapt(source: Source) -> Source:
     """One image; levels of JPEG tiles are kept as they are, where they may be.
 
     Raises:
-        UsageError: Slices are absent, their slopes differ, or colours have several paths.
+        UsageError: Slices are absent, their slopes differ, colours have several paths, or numbers are too long.
     """
     plan = source.only_image
     if plan.attributes.absent and source.options.absent is None:
@@ -62,6 +67,7 @@ def adapt(source: Source) -> Source:
         raise UsageError(
             "Several colour paths do not go into one OME-TIFF.", remedy="Choose one, as the region c=0:3, or .zarr."
         )
+    _check_type(plan)
     _check_values(plan)
     _say_left_out(source)
     looks = looks_of(source)
@@ -70,6 +76,14 @@ def adapt(source: Source) -> Source:
     if source.options.build_levels or looks.colormap is not None:
         return source  # what is built is made of decoded levels, and JPEG is no index of colours
     return source.keeping(frozenset(part.path for part in source.selection.parts if _is_jpeg(source, part)))
+
+
+def _check_type(plan: ImagePlan) -> None:
+    dtype = plan.levels[0].dtype
+    if dtype.kind in "iu" and dtype.itemsize > _LONGEST:
+        raise UsageError(
+            f"Values are {dtype.name}, and whole numbers of OME-TIFF have 32 bits at most.", remedy="Export to .zarr."
+        )
 
 
 def _check_values(plan: ImagePlan) -> None:
@@ -109,22 +123,40 @@ def _sizes(plan: ImagePlan) -> Iterator[tuple[str, int]]:
 
 
 def _is_jpeg(source: Source, part: Part) -> bool:
-    """Whether a level is of baseline JPEG tiles that TIFF allows, judged by its first; `_Level` looks at all."""
+    """Whether a level is of baseline JPEG tiles that TIFF allows; `_Level` looks at all of them.
+
+    It is judged by the first tile of each instance, for instances may be coded in several ways.
+    """
     level = part.whole
     shifted = any(start % chunk for start, chunk in zip(part.taken.start, level.chunks, strict=True))
     uneven = any(side % _MULTIPLE for side in level.chunks[-2:])
-    if shifted or uneven or not level.holds_stored or has_absent(part):
+    if shifted or uneven or not level.holds_stored:
         return False
-    whole = tuple((0, size) for size in part.level.shape)
-    frame = level.frames.locate(next(frames_of(part, whole)))
-    if frame is None:
-        return False
-    encoded = run_sync(source.store.source_of(level).encoded, frame)
+    firsts: dict[str, FrameRef] = {}
+    for chunk in frames_of(part, whole_box(part)):
+        frame = level.frames.locate(chunk)
+        if frame is None:
+            return False
+        firsts.setdefault(frame.instance.sop_instance_uid, frame)
+    codings: set[Coding | None] = set()
+    for frame in firsts.values():
+        codings.add(_jpeg_coding(source, part, frame))
+        if None in codings or len(codings) > 1:
+            return False
+    return True
+
+
+def _jpeg_coding(source: Source, part: Part, frame: FrameRef) -> Coding | None:
+    """How a frame is coded, if it is such a tile, and the codec that the array would name decodes it as we do."""
+    encoded = run_sync(source.store.source_of(part.whole).encoded, frame)
     try:
         coding = coding_of(encoded, frame.instance.pixel, part.path)
+        if _sampling(encoded.data, part, is_ycbcr=_is_ycbcr(dict(coding.configuration))) is None:
+            return None
+        check_codec(coding, encoded, frame.instance, part.path)
     except UsageError:
-        return False
-    return _sampling(encoded.data, part, is_ycbcr=_is_ycbcr(dict(coding.configuration))) is not None
+        return None
+    return coding
 
 
 def _sampling(data: bytes, part: Part, *, is_ycbcr: bool) -> tuple[int, int] | None:

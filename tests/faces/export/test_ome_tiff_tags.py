@@ -20,7 +20,8 @@ from pydicom.uid import JPEGBaseline8Bit
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener
 from radiology_volumes import volume
-from slides_codecs import JPEG_422, RGB, Codec
+from slides_codecs import GRAY, JPEG_422, RGB, Codec
+from slides_fluorescence import CHANNELS
 from slides_instances import ORIGIN, Identity, Level, full_instance
 from slides_pixels import smooth_color
 
@@ -356,3 +357,41 @@ def test_a_region_that_a_level_does_not_show_is_refused_with_that_level(tmp_path
     dicomzarr.export(tmp_path / "slide", tmp_path / "out.zarr", region={"x": (60, 80), "y": (0, 20)})
     found = zarr.open_array(tmp_path / "out.zarr", path="1", mode="r")
     assert np.array_equal(found, part.pixels[:, 0, :10, :8])
+
+
+# --- what is coded in several ways
+
+
+def grey(frame: Any) -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(frame[..., 0]), level=95))
+
+
+GREY_JPEG = Codec(JPEGBaseline8Bit, "MONOCHROME2", grey)
+
+
+@pytest.mark.parametrize("odd", [0, 2])
+def test_channels_that_are_coded_in_several_ways_are_decoded(odd: int, tmp_path: Path) -> None:
+    levels = [
+        Level(
+            smooth_color(path, 96, 128)[:1], (32, 32), codec=GRAY if path == odd else GREY_JPEG, paths=(CHANNELS[path],)
+        )
+        for path in range(3)
+    ]
+    write(tmp_path / "slide", [full_instance(Identity("coded", number), each) for number, each in enumerate(levels, 1)])
+    image = dicomzarr.open(tmp_path / "slide")
+    assert image.shape == (3, 96, 128)
+    dicomzarr.export(image, tmp_path / "out.ome.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "out.ome.tif"), image[...])
+    assert np.array_equal(image[odd], levels[odd].pixels[0, 0])
+    assert tag(tmp_path / "out.ome.tif", 259) == tifffile.COMPRESSION.ADOBE_DEFLATE
+
+
+def test_whole_numbers_that_are_too_long_for_ome_are_refused_before_anything_is_written(
+    opened: Opener, tmp_path: Path
+) -> None:
+    series = volume(AXIAL, distinct((2, 16, 20), bits=32), bits=32, RescaleIntercept="-1")
+    image = opened(series, values="modality")
+    assert image.dtype == np.int64
+    with pytest.raises(UsageError, match="Values are int64"):
+        dicomzarr.export(image, tmp_path / "out.ome.tif")
+    assert list(tmp_path.iterdir()) == []
