@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
+import SimpleITK
 from radiology_model import AXIAL, OBLIQUE, Grid
-from scan_checks import check, counts, mixed_contrasts, one_grid, planned, sizes, step_of
-from scans import STUDY, Scan, Shot, classic, enhanced, shots
+from scan_checks import check, counts, every_image, mixed_contrasts, one_grid, planned, sizes, step_of
+from scans import STUDY, Scan, Shot, classic, clips, enhanced, shots
 from waiting import MEASUREMENTS
 
 from dicomzarr.arrays.volume.times import step_of_times
@@ -25,6 +26,7 @@ from dicomzarr.plan import plan_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from scans import Told
 
@@ -356,3 +358,69 @@ def test_each_channel_is_shown_by_the_window_of_its_own_frames() -> None:
     plan = planned(scan, "modality")
     assert one_grid(scan, plan, c=range(2), z=range(4))
     assert [channel.shown for channel in plan.images[0].channels] == [(0, 800), (-4096, 4096)]
+
+
+CONE_BEAM: Told = {
+    "ImagePositionPatient": [-80, -80, 40],
+    "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+    "PixelSpacing": [0.3, 0.3],
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "step"),
+    [
+        ({"SpacingBetweenSlices": 0.4, "SliceThickness": 0.3}, 0.4),
+        ({"SpacingBetweenSlices": -0.4}, -0.4),
+        ({"SliceThickness": 0.3}, 0.3),
+    ],
+    ids=["upwards", "downwards", "by thickness"],
+)
+@pytest.mark.parametrize("kind", ["CT", "secondary capture OT"])
+def test_frames_of_which_the_header_places_the_first_are_slices(kind: str, told: Told, step: float) -> None:
+    """As cone beams are written: many frames in a class of one, which has one place."""
+    scan = clips(1, 5, kind, lambda _: {**CONE_BEAM, **told})
+    plan = scan.plan()
+    (held,) = every_image(scan, plan)
+    assert [held[0, 0, z].time for z in range(5)] == [0, 1, 2, 3, 4][:: 1 if step > 0 else -1]
+    affine = plan.images[0].affine
+    assert affine is not None
+    assert affine[2] == pytest.approx((0, 0, abs(step), 40 + min(0, 4 * step)))
+    assert any("taken to be slices in their order" in notice for notice in plan.notices)
+    assert any("SliceThickness" in notice for notice in plan.notices) == ("SpacingBetweenSlices" not in told)
+
+
+def test_instances_of_which_headers_place_the_first_frame_are_times() -> None:
+    scan = clips(3, 5, "CT", lambda _: {**CONE_BEAM, "SpacingBetweenSlices": 0.4})
+    plan = scan.plan()
+    (held,) = every_image(scan, plan)
+    assert {cell: (shot.contrast, shot.time) for cell, shot in held.items()} == {
+        (t, 0, z): (t, z) for t in range(3) for z in range(5)
+    }
+
+
+@pytest.mark.parametrize("told", [{"FrameTime": 40.0}, {"FrameIncrementPointer": ["00181063"]}])
+def test_frames_that_follow_each_other_in_time_are_no_slices(told: Told) -> None:
+    scan = clips(1, 5, "XA", lambda _: {**CONE_BEAM, "SpacingBetweenSlices": 0.4, **told})
+    plan = scan.plan()
+    assert sizes(plan) == [{"t": 5}]
+    assert not any("slices in their order" in notice for notice in plan.notices)
+
+
+def test_frames_without_a_place_that_are_slices_are_counted() -> None:
+    scan = clips(1, 5, "CT", lambda _: {"PixelSpacing": [0.3, 0.3], "SpacingBetweenSlices": 0.4})
+    plan = scan.plan()
+    assert sizes(plan) == [{"z": 5}]
+    assert counts(plan.images[0], "z")
+    assert plan.images[0].affine is None
+    assert any("nothing places them" in notice for notice in plan.notices)
+
+
+def test_itk_places_frames_of_which_the_header_places_the_first_likewise(tmp_path: Path) -> None:
+    scan = clips(1, 5, "CT", lambda _: {**CONE_BEAM, "SpacingBetweenSlices": 0.4})
+    (path,) = scan.served().write(tmp_path)
+    found = SimpleITK.ReadImage(path)
+    affine = scan.plan().images[0].affine
+    assert affine is not None
+    assert [row[3] for row in affine[:3]] == pytest.approx(found.GetOrigin())
+    assert [affine[axis][axis] for axis in range(3)] == pytest.approx(found.GetSpacing())

@@ -216,6 +216,11 @@ def _counts_evenly(item: ImageItem) -> bool:
     return _FRAME_TIME in told and _FRAME_TIME_VECTOR not in told
 
 
+def goes_forward(item: ImageItem) -> bool:
+    """Whether FrameIncrementPointer (0028,0009) says that frames follow each other in time."""
+    return not {_FRAME_TIME, _FRAME_TIME_VECTOR}.isdisjoint(map(pointer_of, item.frame_increments.values))
+
+
 def pointer_of(value: Scalar) -> str:
     """A tag as eight hexadecimal digits; servers send texts as ``00209056``, with or without brackets, or numbers."""
     if isinstance(value, int | float):

@@ -16,7 +16,7 @@ from dicomzarr.dicom.lut.modality import IDENTITY, Rescale, parts_of_one, read_r
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.segmentation import NO_SEGMENT, ONE_SEGMENT
-from dicomzarr.dicom.volume.computed import frame_times
+from dicomzarr.dicom.volume.computed import frame_times, goes_forward
 from dicomzarr.dicom.volume.diffusion import Turns
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, SEGMENT
 from dicomzarr.dicom.volume.frame_context import FrameContext
@@ -343,7 +343,33 @@ def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector
         return _dose_placement(read, item, len(contexts))
     if contexts[0].instance.modality == "NM" or item.slice_vector.values:
         return _detector_placement(read, contexts)
+    if _are_slices(contexts):
+        return _stacked_placement(contexts)
     return [_own_placement(context) for context in contexts]
+
+
+def _are_slices(contexts: list[FrameContext]) -> bool:
+    """Whether the header places the first frame alone, and says how far others are from it: slices, and no times.
+
+    So SOP classes of one frame are written with many, as of cone beams.
+    """
+    first = contexts[0]
+    described = first.groups is not NO_GROUPS or first.shared is not NO_GROUPS
+    header = first.instance
+    other = header.segmentation is not None or header.concatenation is not None or header.modality == "RTDOSE"
+    return len(contexts) > 1 and not (described or other or first.time is not None or goes_forward(first.item))
+
+
+def _stacked_placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
+    """Slices in the order of frames, along the normal from the first (as PS3.3 section C.8.4.15 has it)."""
+    first, read = contexts[0], contexts[0].read
+    position, orientation = _own_placement(first)
+    step = _step_of_slices(read, first) if position is not None else _length(first, first.item.spacing_between_slices)
+    if step is None:
+        return [(position, orientation)] * len(contexts)
+    which = "nothing places them" if position is None else "nothing but the first of them is placed"
+    read.remark(f"Its frames are taken to be slices in their order: {which}, and no times are told.")
+    return [_slice_of(position, orientation, float(context.number), step) for context in contexts]
 
 
 def _own_placement(context: FrameContext) -> tuple[Vector | None, Vector | None]:
