@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from radiology_model import AXIAL, OBLIQUE, Grid
-from scan_checks import check, counts, every_image, mixed_contrasts, one_grid, planned, sizes, step_of
+from scan_checks import check, counts, every_image, mixed_contrasts, one_grid, planned, size, sizes, step_of
 from scans import STUDY, Scan, Shot, classic, clips, enhanced, shots
 from waiting import MEASUREMENTS
 
@@ -424,3 +424,15 @@ def test_itk_places_frames_of_which_the_header_places_the_first_likewise(tmp_pat
     assert affine is not None
     assert [row[3] for row in affine[:3]] == pytest.approx(found.GetOrigin())
     assert [affine[axis][axis] for axis in range(3)] == pytest.approx(found.GetSpacing())
+
+
+@pytest.mark.parametrize("place", [4, 4.5])
+@pytest.mark.parametrize("words", [["PROJECTION IMAGE", "M", "FFE"], ["MIP"]], ids=["projection image", "MIP"])
+def test_a_projection_is_none_of_the_slices_that_it_shows(words: Sequence[str], place: float) -> None:
+    frames = shots(1, 1, 10, tell=lambda _: {"ImageType": ["ORIGINAL", "PRIMARY", "M_FFE", "M", "FFE"]})
+    shown = {"ImageType": ["DERIVED", "PRIMARY", *words], "SliceThickness": 25.0}
+    scan = classic([*frames, Shot(place, contrast=1, number=11, told=shown)])
+    plan = planned(scan)
+    assert [size(image) for image in plan.images] == [{"z": 10}, {}]
+    assert plan.images[0].affine is not None
+    assert plan.images[1].name == "MR 2 of 2: projection"

@@ -55,6 +55,9 @@ _MAP: Final = re.compile(
 )
 """Values of ImageType or FrameType of derived maps, whose pixels are no signal."""
 
+_PROJECTION: Final = re.compile(r"(?:^| )(?:MIP|MINIP|MAX_IP|MIN_IP|PROJECTION)(?= |$)")
+"""Values of both of what shows a whole slab, and is none of its slices."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
@@ -339,6 +342,10 @@ def _map(frame: Frame) -> Hashable:
     return "" if found is None else found[1]
 
 
+def _is_projection(frame: Frame) -> bool:
+    return _PROJECTION.search(str(frame.values.get("image_type") or "")) is not None
+
+
 PIXELS: Final = "bits, sign (PixelRepresentation) and colours"
 
 _STATION: Final = "place in the plane"
@@ -350,6 +357,7 @@ _WORDS: Final[dict[str, Callable[[Frame], str]]] = {
     PIXELS: _pixel_words,
     "localizer": lambda frame: "localizer" if "LOCALIZER" in frame.instance.image_type else "",
     "derived map": lambda frame: f"{_map(frame)} map" if _map(frame) else "",
+    "projection": lambda frame: "projection" if _is_projection(frame) else "",
     "position": lambda frame: "unplaced" if frame.position is None else "",
     "laterality": lambda frame: {"L": "left", "R": "right"}.get(frame.side, ""),
     "view": lambda frame: shown_view(frame.item) or "",
@@ -363,6 +371,7 @@ _KEYS: Final[dict[str, Callable[[Frame], Hashable]]] = {
     PIXELS: _pixels,
     "localizer": lambda frame: "LOCALIZER" in frame.instance.image_type,
     "derived map": _map,
+    "projection": _is_projection,
     "position": lambda frame: frame.position is None,
     "coordinate system": lambda frame: frame.in_patient,
     "laterality": lambda frame: frame.side,
