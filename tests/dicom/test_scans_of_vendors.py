@@ -436,3 +436,11 @@ def test_a_projection_is_none_of_the_slices_that_it_shows(words: Sequence[str], 
     assert [size(image) for image in plan.images] == [{"z": 10}, {}]
     assert plan.images[0].affine is not None
     assert plan.images[1].name == "MR 2 of 2: projection"
+
+
+def test_descriptions_that_hold_the_time_of_day_part_no_volume() -> None:
+    """As GE names maps of perfusion: the clock goes on while slices are written."""
+    seconds = [18, 18, 18, 18, 18, 19, 19, 19, 19]
+    told = [{"SeriesDescription": f"CBF:Jan 10 2020 09-05-{second} GMT"} for second in seconds]
+    scan = classic(shots(1, 1, 9, tell=lambda shot: told[int(shot.place or 0)]))
+    assert one_grid(scan, planned(scan), z=range(9))

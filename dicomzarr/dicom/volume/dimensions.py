@@ -357,9 +357,8 @@ ATTRIBUTES: Final = (
     ),
     Attribute("units", contrast=True, strong=False, text=True, instance=("units",)),
     Attribute("series_number", contrast=True, strong=False, instance=("series_number",)),
-    Attribute(
-        "series_description", contrast=True, strong=False, as_acquired=True, text=True, instance=("series_description",)
-    ),
+    # GE writes the time of day of each slice into it: two of its values may be one volume.
+    Attribute("series_description", strong=False, as_acquired=True, text=True, instance=("series_description",)),
     Attribute("frame_label", strong=False, as_acquired=True, text=True, macros=(("frame_content", "frame_label"),)),
     Attribute(
         "acquisition_number",
