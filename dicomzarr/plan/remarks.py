@@ -48,7 +48,7 @@ def remarks(grid: Grid, *, many: bool = False) -> Iterator[str]:
         many: The series has other images too.
     """
     yield from grid.notices
-    if grid.first.is_mosaic:
+    if grid.first.is_mosaic and grid.cells.shape[2] == 1:  # the word may stay where mosaics were taken apart
         yield "Frames are mosaics of slices, shown as they are stored; positions are those of a mosaic's corner."
     if grid.kind == ORDER_ONLY:
         yield _of_order(times=grid.cells.shape[0] > 1)

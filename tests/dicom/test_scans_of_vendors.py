@@ -444,3 +444,13 @@ def test_descriptions_that_hold_the_time_of_day_part_no_volume() -> None:
     told = [{"SeriesDescription": f"CBF:Jan 10 2020 09-05-{second} GMT"} for second in seconds]
     scan = classic(shots(1, 1, 9, tell=lambda shot: told[int(shot.place or 0)]))
     assert one_grid(scan, planned(scan), z=range(9))
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_slices_of_mosaics_that_were_taken_apart_are_no_mosaics(times: int) -> None:
+    """As Numaris X writes them: ImageType is still that of the mosaics."""
+    frames = shots(times, 1, 6, tell=lambda shot: {"AcquisitionTime": clock(2 * shot.time), "SliceThickness": 2.5})
+    scan = classic(numbered_alike(frames), ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(times), z=range(6))
+    assert not any("mosaic" in notice for notice in plan.notices)
