@@ -454,3 +454,16 @@ def test_slices_of_mosaics_that_were_taken_apart_are_no_mosaics(times: int) -> N
     plan = planned(scan)
     assert one_grid(scan, plan, t=range(times), z=range(6))
     assert not any("mosaic" in notice for notice in plan.notices)
+
+
+def test_positions_that_were_moved_after_they_were_rounded_are_one_image() -> None:
+    """Rounded to tenths, then given relative to another origin: only their differences are in tenths."""
+    moved = np.array([0.019363, 0.012357, 0.007425])
+    frames = []
+    for shot in shots(1, 1, 22, grid=OBLIQUE.along_normal(6.5)):
+        off = np.round(shot.position, 1) + moved - shot.position
+        frames.append(replace(shot, offset=(float(off[0]), float(off[1]), float(off[2]))))
+    plan = planned(classic(frames), jitter=0.3)
+    assert sizes(plan) == [{"z": 22}]
+    assert plan.images[0].affine is not None
+    assert any(notice.startswith("Positions are rounded") for notice in plan.notices)

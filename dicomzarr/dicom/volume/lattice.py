@@ -41,6 +41,9 @@ _MOST_SLICES: Final = 2**16
 _MOST_LACKING: Final = 2
 """Slices for each that is there, up to which numbers prove where the others were."""
 
+_SINGLE: Final = 1e-4
+"""Millimetres that sums of positions in single precision may be off."""
+
 _FEWEST_FOR_PROOF: Final = 3
 """Slices whose numbers prove where one is lost; two are always in proportion."""
 
@@ -210,9 +213,17 @@ def _limit(along: Numbers, gaps: Numbers, tolerance: Tolerance) -> float:
 
 
 def _last_digit(positions: Numbers) -> float:
-    """What the last written digit is worth, millimetres; 0 beyond hundredths."""
+    """What the last written digit is worth, millimetres; 0 beyond hundredths.
+
+    Positions that were moved after they were rounded show it by how far they are from each other: along one axis that
+    may be their step, along two or more it is none by chance.
+    """
     for digits in range(3):
         if np.abs(np.round(positions, digits) - positions).max() < 1e-9:  # noqa: PLR2004  # noise of doubles
+            return float(10.0**-digits)
+    apart = positions - positions[0]
+    for digits in (1, 2) if (np.ptp(apart, axis=0) > ROUNDING).sum() > 1 else ():
+        if np.abs(np.round(apart, digits) - apart).max() < _SINGLE:
             return float(10.0**-digits)
     return 0.0
 
