@@ -467,3 +467,12 @@ def test_positions_that_were_moved_after_they_were_rounded_are_one_image() -> No
     assert sizes(plan) == [{"z": 22}]
     assert plan.images[0].affine is not None
     assert any(notice.startswith("Positions are rounded") for notice in plan.notices)
+
+
+@pytest.mark.parametrize("date", ["00000000", "19000000", "ANONYMOUS"])
+def test_a_date_that_is_none_costs_no_time(date: str) -> None:
+    frames = shots(4, 1, 3, tell=lambda shot: {"AcquisitionDate": date, "AcquisitionTime": clock(2 * shot.time)})
+    scan = classic(numbered_alike(frames), "CT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(4), z=range(3))
+    assert step_of(plan.images[0], "t") == (2.0, "second")

@@ -34,9 +34,13 @@ def acquired_at(item: ImageItem, frame_datetime: Scalar) -> float | None:
 
 
 def date_and_time(date: Leaf, time: Leaf) -> float | None:
-    """Seconds since a fixed day; of a time without a date since midnight, of a date without a time until then."""
+    """Seconds since a fixed day; of a time without a date since midnight, of a date without a time until then.
+
+    A date that is none, as de-identification writes 00000000, leaves the time.
+    """
     day, of_day = str(date.first or "").strip(), str(time.first or "").strip()
-    return _seconds(f"{day or '19700101'}{of_day or '00'}") if day or of_day else None
+    known = _seconds(f"{day}{of_day or '00'}") if day else None
+    return known if known is not None or not of_day else _seconds(f"19700101{of_day}")
 
 
 def date_time(text: str) -> float | None:
