@@ -95,6 +95,12 @@ BY_HAND: dict[str, tuple[Callable[[], RadiologySeries], float]] = {
     ),
     "SeriesTime without a date": (lambda: pet(SeriesDate=None), 4e-4),
     "frames without a date": (lambda: pet(AcquisitionDate=None), 4e-4),
+    "dates before 1970": (
+        lambda: pet(
+            SeriesDate="19000101", AcquisitionDate="19000101", AcquisitionTime="121000", FrameReferenceTime=None
+        ),
+        4e-4,
+    ),
     "a date without SeriesTime": (lambda: pet(SeriesTime=None, FrameReferenceTime=None), 4e-4),
     "in another zone": (
         lambda: pet(

@@ -182,9 +182,9 @@ class _OneFrame:
         item = self._item
         series, earliest = _moment(item.series_date, item.series_time), self._earliest
         if series is not None and earliest is not None:
-            if not is_given(item.series_date):  # else any time of today is long after that without a date
+            if _is_of_day(series):  # else any time of today is long after that without a date
                 series += earliest // _DAY * _DAY
-            elif earliest < _DAY:
+            elif _is_of_day(earliest):
                 earliest += series // _DAY * _DAY
             if series <= earliest:
                 return series
@@ -269,6 +269,11 @@ class _OneFrame:
 
     def _lacking(self, why: str) -> InvalidAttributeError:
         return InvalidAttributeError(f"Instance {self._uid}: SUV cannot be computed: {why}.", remedy=_REMEDY)
+
+
+def _is_of_day(seconds: float) -> bool:
+    """Whether a time has no date: dates before 1970, as de-identification shifts them, are less than nothing."""
+    return 0 <= seconds < _DAY
 
 
 def _apart(one: float, other: float) -> float:
