@@ -57,7 +57,7 @@ from dicomzarr.dicom.volume import arrangement
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from scans import Told
 
@@ -1108,6 +1108,29 @@ def test_a_series_that_was_sent_twice_is_two_images(times: int, *, root: bool, c
 def test_a_doubled_series_that_nothing_tells_apart_is_a_list(times: int) -> None:
     scan = doubled(root=False, created=False, slices=6, times=times)
     assert one_list(scan, planned(scan))
+
+
+def written(frames: Iterable[Shot], copy: int, *, root: bool, created: bool) -> list[Shot]:
+    """Frames as a device writes them, eight in a second: its clock is in their UIDs, or in InstanceCreationTime."""
+    made = []
+    for shot in frames:
+        second = 600 * copy + (shot.number or 0) // 8
+        told = {"InstanceCreationDate": "20200101", "InstanceCreationTime": clock(second)} if created else {}
+        uid = uid_of("copy", copy, shot.truth, root=f"1.2.840.99.{second + 95}.7" if root else f"{ROOT}.3")
+        made.append(replace(shot, contrast=copy, uid=uid, told={**shot.told, **told}))
+    return made
+
+
+@pytest.mark.parametrize("again", [range(40), range(10, 20)], ids=["all", "some"])
+@pytest.mark.parametrize(("root", "created"), [(True, False), (False, True), (True, True)])
+def test_what_was_sent_again_is_one_image_though_the_clock_went_on(again: range, *, root: bool, created: bool) -> None:
+    first = written(shots(1, 1, 40), 0, root=root, created=created)
+    second = written((shot for shot in shots(1, 1, 40) if shot.place in again), 1, root=root, created=created)
+    scan = classic([*first, *second], "CT")
+    plan = planned(scan)
+    assert sizes(plan) == in_order([{"z": 40}, {"z": len(again)}])
+    assert not mixed_volumes(scan, plan)
+    assert all("perhaps sent twice" in image.name for image in plan.images)
 
 
 def resent(place: int = 3, slices: int = 6, **told: Any) -> Scan:

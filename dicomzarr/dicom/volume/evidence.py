@@ -189,14 +189,27 @@ class Evidence:
             return
         created = replace(column_of(self.frames, CREATION_TIME.name), strength=LAST, apart=True)
         if created.count > 1 and None not in created.levels:
-            yield from self._variants(created, groups, None)
+            yield from self._sendings(created, groups)
         roots = [frame.instance.sop_instance_uid.rpartition(".")[0] for frame in self.frames]
-        number_of = {root: number for number, root in enumerate(sorted(set(roots)))}
+        number_of = {root: number for number, root in enumerate(sorted(set(roots), key=_in_numbers))}
         codes = np.array([number_of[root] for root in roots], np.int64)
-        yield Column(UID_ROOT, codes, len(number_of), strength=LAST, apart=True)
+        yield from self._sendings(Column(UID_ROOT, codes, len(number_of), strength=LAST, apart=True), groups)
         found = runs_of(self.numbers, self.places, self.found.distances[self.places])
         if found is not None:
             yield found
+
+    def _sendings(self, column: Column, groups: Codes) -> Iterator[Column]:
+        """A column whose values are sendings, or go on while one is written, as the seconds of a clock do."""
+        most = int(np.bincount(groups).max())
+        by_rank = ranked(column, self.places, groups, None, self.numbers) if column.levels else None
+        if by_rank is not None:
+            yield by_rank
+        if column.count <= most:
+            yield column
+            return
+        codes = _sendings(column.codes, groups)
+        if codes is not None and int(codes.max()) < most:
+            yield replace(column, codes=codes, count=int(codes.max()) + 1, levels=())
 
     def _frame_numbers(self) -> Iterator[Column]:
         if len({frame.whole for frame in self.frames}) > 1:
@@ -207,3 +220,31 @@ class Evidence:
         of_dose = first.instance.modality == "RTDOSE"  # whatever their offsets say
         planes = of_dose or (first.between is not None and not timed)
         yield Column("slice" if planes else FRAME_NUMBER.name, codes, int(codes.max()) + 1, strength=LAST)
+
+
+def _in_numbers(root: str) -> list[tuple[int, str]]:
+    """The components of a UID in the order of their numbers."""
+    return [(len(part), part) for part in root.split(".")]
+
+
+def _sendings(codes: Codes, groups: Codes) -> Codes | None:
+    """The sending of each frame, one after the other; None unless one of them is whole.
+
+    A new one begins with the value of which a frame is there already.
+
+    Args:
+        codes: Of values that rise while a sending is written.
+        groups: Place and contrast of each frame: in one sending each is there once.
+    """
+    order = np.argsort(codes, kind="stable")
+    found = np.zeros(len(codes), np.int64)
+    held: list[set[int]] = [set()]
+    for frames in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        there = set(groups[frames].tolist())
+        if len(there) < len(frames):
+            return None
+        if held[-1] & there:
+            held.append(set())
+        held[-1] |= there
+        found[frames] = len(held) - 1
+    return found if max(map(len, held)) == int(groups.max()) + 1 else None
