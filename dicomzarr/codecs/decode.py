@@ -99,30 +99,41 @@ def _decode(  # noqa: PLR0913, PLR0917  # as above
     label = transfer_syntax(transfer_syntax_uid, where=where) if transfer_syntax_uid else None
     codestream = _find_codestream(data, pixel, label, where)
     if codestream is not None:
-        is_wavelet = codestream.codec in (Codec.JPEG_2000, Codec.HTJ2K)
-        if stored and is_wavelet and pixel.photometric_interpretation == "YBR_FULL_422":
-            pixel = replace(pixel, photometric_interpretation="YBR_FULL")  # the codestream knows how it is sampled
+        if stored and codestream.codec is not Codec.JPEG:  # of which it makes no difference
+            pixel = _as_coded(pixel)
         if codestream.lossy and on_loss is not None:
             on_loss()
         return decode_compressed(bytes(data), codestream, pixel, where=where, scratch=scratch, limits=limits)
-    trusted = replace(pixel, lossy=False) if stored else pixel
     label = label or _guess_label(media_type, where)
     expands = label is not None and label.codec in (Codec.RLE, Codec.DEFLATED)
     with BUDGET.taken(_COPIES * pixel.nbytes if expands else 0, limits.decoding_bytes):
-        return _decode_unmarked(data, trusted, label, media_type, where)
+        return _decode_unmarked(data, pixel, label, media_type, where, stored=stored)
 
 
-def _decode_unmarked(
-    data: bytes | memoryview, pixel: PixelDescription, label: TransferSyntax | None, media_type: str, where: str
+def _as_coded(pixel: PixelDescription) -> PixelDescription:
+    """What the header means of a codestream that nobody coded anew: which itself knows how its chroma is sampled."""
+    if pixel.photometric_interpretation != "YBR_FULL_422":
+        return pixel
+    return replace(pixel, photometric_interpretation="YBR_FULL")
+
+
+def _decode_unmarked(  # noqa: PLR0913  # all that is known of the bytes
+    data: bytes | memoryview,
+    pixel: PixelDescription,
+    label: TransferSyntax | None,
+    media_type: str,
+    where: str,
+    *,
+    stored: bool,
 ) -> npt.NDArray[Any]:
     """Decodes bytes that begin with no magic number: as the label says, or as what their length shows."""
     codec = None if label is None else label.codec
     if codec is Codec.RLE and (is_rle(data) or not fits_native(len(data), pixel)):
-        return decode_rle(data, pixel, where=where)
+        return decode_rle(data, _as_coded(pixel) if stored else pixel, where=where)
     if codec is Codec.DEFLATED:
         return decode_native(inflate_frame(data, pixel, where=where), pixel, was_compressed=False, where=where)
     _check_native(data, pixel, label, media_type, where)
-    was_compressed = pixel.lossy or codec not in (None, Codec.NATIVE)
+    was_compressed = (pixel.lossy and not stored) or codec not in (None, Codec.NATIVE)
     big_endian = label is not None and label.big_endian
     return decode_native(data, pixel, was_compressed=was_compressed, where=where, big_endian=big_endian)
 

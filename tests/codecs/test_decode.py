@@ -20,6 +20,7 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import convert_color_space
 from pydicom.pixels.utils import pixel_array
 from real_data import real_file, real_series
+from slides_codecs import CODECS
 
 from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.planes import put
@@ -699,6 +700,32 @@ def test_full_colour_differences_in_jpeg_ls_become_rgb() -> None:
     data = imagecodecs.jpegls_encode(ybr(RGB))
     frame = decode(data, colour("YBR_FULL"), uids.JPEG_LS_LOSSLESS)
     assert largest_difference(interleaved(frame), RGB) <= 2
+
+
+def lossless_jpeg(pixels: npt.NDArray[Any]) -> bytes:
+    """Of three components that nothing says to be colours of a kind."""
+    made = bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1))
+    return with_identifiers(without_first_segment(made), b"\1\2\3", b"\xff\xc3")
+
+
+@pytest.mark.parametrize(
+    ("uid", "encode"),
+    [
+        (uids.JPEG_LOSSLESS_FIRST_ORDER, lossless_jpeg),
+        (uids.JPEG_LS_LOSSLESS, imagecodecs.jpegls_encode),
+        (uids.RLE_LOSSLESS, CODECS["rle_lossless"].encode),
+    ],
+    ids=["JPEG Lossless", "JPEG-LS", "RLE"],
+)
+def test_what_nobody_coded_anew_means_what_its_header_says(uid: str, encode: Callable[[Any], bytes]) -> None:
+    """YBR_FULL_422 of a file, whose chroma is not subsampled any more; pydicom converts it too."""
+    data = bytes(encode(ybr(RGB)))
+    options: dict[str, Any] = {"transfer_syntax_uid": uid, "where": WHERE, "stored": True}
+    frame = decode_frame(data, colour("YBR_FULL_422"), **options)  # a warning would be an error
+    assert largest_difference(interleaved(frame), RGB) <= 3
+    with pytest.warns(ServerDecodedWarning):
+        on_trust = decode_frame(data, colour("YBR_FULL_422"), **{**options, "stored": False})
+    np.testing.assert_array_equal(interleaved(on_trust), ybr(RGB))
 
 
 def test_jpeg_ls_under_a_header_that_only_jpeg_can_have_was_coded_anew() -> None:
