@@ -326,7 +326,8 @@ def test_frames_of_no_path_among_several_are_a_list(alike: bool) -> None:  # noq
     assert image.attributes.kind == "list of tiles"
 
 
-def test_planes_of_tiles_that_were_focused_one_by_one_are_counted_from_the_lowest() -> None:
+@pytest.mark.parametrize("unit", [1, 1000], ids=["millimetres", "micrometres, as of old"])
+def test_planes_of_tiles_that_were_focused_one_by_one_are_counted_from_the_lowest(unit: int) -> None:
     level = gray(planes=3)
     dataset = sparse_instance(Identity("focused", 1), level, level.tiles())
     rng = np.random.default_rng(1)
@@ -335,7 +336,7 @@ def test_planes_of_tiles_that_were_focused_one_by_one_are_counted_from_the_lowes
         place = groups.PlanePositionSlideSequence[0]
         row, column = place.RowPositionInTotalImagePixelMatrix, place.ColumnPositionInTotalImagePixelMatrix
         height = float(place.ZOffsetInSlideCoordinateSystem) + lowest[row // 16, column // 16]
-        place.ZOffsetInSlideCoordinateSystem = f"{height:.6f}"
+        place.ZOffsetInSlideCoordinateSystem = f"{height * unit:.6f}"
     image = of_one(planned([dataset]))
     assert image.levels[0].shape == (3, 40, 40)
     assert numbers(image) == list(range(1, 28))
@@ -437,6 +438,52 @@ def test_levels_may_name_their_paths_a_little_differently() -> None:
     datasets = [full_instance(Identity("named", 1), fine), full_instance(Identity("named", 2, RESAMPLED), coarse)]
     image = of_one(planned(datasets))
     assert [numbers(image, level) for level in (0, 1)] == [list(range(1, 19)), [5, 6, 7, 8, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("unit", [1, 1000], ids=["millimetres", "micrometres, as of old"])
+def test_frames_of_tiled_full_say_how_high_planes_lie_if_nothing_else_does(unit: int) -> None:
+    level = gray(planes=3, paths=2)
+    dataset = sparse_instance(Identity("heights", 1), level, level.tiles())
+    dataset.DimensionOrganizationType = "TILED_FULL"
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        groups.PlanePositionSlideSequence[0].ZOffsetInSlideCoordinateSystem *= unit
+    plan = planned([dataset])
+    image = of_one(plan)
+    assert [axis.unit for axis in image.axes if axis.name == "z"] == ["micrometer"]
+    assert image.levels[0].scale[1] == pytest.approx(1)
+    assert image.attributes.z_offsets == pytest.approx((0, 0.001, 0.002))
+    assert numbers(image) == list(range(1, 55))
+    assert not [notice for notice in plan.notices if "focal planes" in notice]
+
+
+def test_planes_of_tiled_full_in_instances_are_as_high_as_their_frames_say() -> None:
+    whole = gray(planes=3)
+    datasets = []
+    for plane in (2, 0, 1):
+        one = replace(whole, pixels=whole.pixels[:, plane : plane + 1], z=whole.z[plane : plane + 1])
+        datasets.append(sparse_instance(Identity("heights in instances", plane + 1), one, one.tiles()))
+        datasets[-1].DimensionOrganizationType = "TILED_FULL"
+    image = of_one(planned(datasets))
+    refs = [image.levels[0].frames.locate((plane, 0, 0)) for plane in range(3)]
+    assert [ref and ref.instance.instance_number for ref in refs] == [1, 2, 3]
+    assert image.levels[0].scale[0] == pytest.approx(1)
+
+
+def test_an_instance_of_one_path_among_those_of_its_sequence_shows_that_which_its_frames_name() -> None:
+    whole = gray(paths=3)
+    sequence = full_instance(Identity("one of its paths", 9), whole).OpticalPathSequence
+    datasets = []
+    for path in (2, 0, 1):
+        one = replace(whole, pixels=whole.pixels[path : path + 1], paths=CHANNELS[path : path + 1])
+        dataset = sparse_instance(Identity("one of its paths", path + 1), one, one.tiles())
+        dataset.DimensionOrganizationType, dataset.OpticalPathSequence = "TILED_FULL", sequence
+        datasets.append(dataset)
+    plan = planned(datasets)
+    image = of_one(plan)
+    assert [channel.label for channel in image.channels] == ["Nuclei", "Membrane", "Cytoplasm"]
+    refs = [image.levels[0].frames.locate((path, 0, 0)) for path in range(3)]
+    assert [ref and ref.instance.instance_number for ref in refs] == [1, 2, 3]
+    assert not plan.notices
 
 
 # --- pixels that are no colours ---

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from dicomzarr.dicom.slide.tiling import FullTiling
-
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
 
 _MICROMETRE_STEP = 0.1
 """Focal planes are micrometres apart: a larger number is an offset in micrometres, not millimetres."""
+_LARGEST_SPREAD = 1.0
+"""Likewise: where a scanner focuses differs by less than a millimetre over a slide."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,10 +86,13 @@ class SlideLevel:
 
     @property
     def heights(self) -> tuple[float, ...]:
-        """Z offsets that are no axis: where the scanner focused, tile by tile or path by path."""
+        """Heights in millimetres that are no axis: where the scanner focused, tile by tile or path by path."""
         planes = {height for image in self.images for height in (image.heights or image.planes)}
         followed = any(image.heights for image in self.images)
-        return tuple(sorted(planes)) if followed or len(self.planes) == 1 < len(planes) else ()
+        if not (followed or len(self.planes) == 1 < len(planes)):
+            return ()
+        unit = 1000 if max(planes) - min(planes) > _LARGEST_SPREAD else 1  # older headers give micrometres
+        return tuple(height / unit for height in sorted(planes))
 
     @property
     def spacing(self) -> tuple[float, float] | None:
@@ -99,7 +102,7 @@ class SlideLevel:
     @property
     def plane_offsets(self) -> tuple[float, ...]:
         """Z offset of each focal plane in millimetres; older headers give micrometres."""
-        stepped = any(isinstance(image.tiling, FullTiling) and len(image.planes) > 1 for image in self.images)
+        stepped = any(image.stepped for image in self.images)
         if stepped or abs(_mean_step(self.planes)) <= _MICROMETRE_STEP:
             return self.planes
         return tuple(plane / 1000 for plane in self.planes)

@@ -52,6 +52,8 @@ class TiledImage:
     """How large its pixels are."""
     spaced: bool = True
     """Whether offsets are known; else they only count the planes."""
+    stepped: bool = False
+    """Offsets are those of SpacingBetweenSlices, which is in millimetres."""
     heights: tuple[float, ...] = ()
     """Z offsets at which tiles of what is one plane were focused, where the scanner followed the tissue."""
     outside: int = 0
@@ -135,15 +137,16 @@ def tiled_image(parts: Iterable[Instance]) -> TiledImage:
     remarks: tuple[str, ...] = ()
     if positions is not None and positions.counts_from_zero(grid):
         positions, remarks = positions.moved(1), (_FROM_ZERO,)
+    told = _in_order(positions, frames)
     if _is_full(ordered, positions):
         try:
-            full = _full(header, frames, grid)
+            full = _full(header, frames, grid, told, paths)
         except TilingError:
             if positions is None or positions.lacking:
                 raise
             remarks = (*remarks, _NOT_FULL)
         else:
-            elsewhere = 0 if positions is None else _elsewhere(full, positions, paths)
+            elsewhere = 0 if told is None else _elsewhere(full, told, paths)
             return replace(full, elsewhere=elsewhere, remarks=full.remarks + remarks)
     if positions is None:
         raise TilingError(f"the metadata gives no position of {frames.end} frames that are placed one by one.")
@@ -203,16 +206,63 @@ def _is_full(parts: Sequence[Instance], positions: FramePositions | None) -> boo
     return positions is None and (one_frame or (not organization and nothing_places))
 
 
-def _full(header: Instance, frames: FrameSequence, grid: TileGrid) -> TiledImage:
+def _in_order(positions: FramePositions | None, frames: FrameSequence) -> FramePositions | None:
+    """What frames say of themselves, numbered through all parts; None where not all do, or parts lack between."""
+    usable = positions is not None and not positions.lacking and frames.offsets == added_up(frames.parts)
+    return positions if usable else None
+
+
+def _full(
+    header: Instance,
+    frames: FrameSequence,
+    grid: TileGrid,
+    told: FramePositions | None,
+    known: tuple[OpticalPath, ...],
+) -> TiledImage:
+    """Tiles in the order of TILED_FULL.
+
+    Args:
+        header: Of the image.
+        frames: They.
+        grid: Its rows and columns of tiles.
+        told: What frames say of themselves: which path is the only one, and at which height planes lie, if nothing
+            else says it.
+        known: What that counts paths by.
+    """
     may_lack_end = header.concatenation is not None and (not frames.complete or header.concatenation.total is None)
     layout = full_layout(header, frames.end, grid, may_lack_frames=may_lack_end)
-    step, planes = header.spacing_between_slices, layout.planes
+    step, planes, paths = header.spacing_between_slices, layout.planes, layout.paths
     bottom = header.origin[2] if header.origin else 0.0
-    known = planes == 1 or bool(step)
-    offsets = tuple(round(bottom + k * (step or 0.0), _Z_DECIMALS) if known else float(k) for k in range(planes))
-    tiling = FullTiling(grid, len(layout.paths), planes)
-    remarks = (layout.remark,) if layout.remark else ()
-    return TiledImage(frames, tiling, layout.paths, offsets, pixel_size(header), spaced=known, remarks=remarks)
+    stepped = planes > 1 and bool(step)
+    by_frames = None
+    if told is not None:
+        if len(paths) == 1 < len(known) and told.paths.min() == told.paths.max():
+            paths = (known[told.paths[0]],)
+        if not (stepped or (planes == 1 and bottom)):
+            by_frames = _heights(told, grid.rows * grid.columns, planes)
+    spaced = planes == 1 or stepped or by_frames is not None
+    counted = (round(bottom + k * (step or 0.0), _Z_DECIMALS) if spaced else float(k) for k in range(planes))
+    return TiledImage(
+        frames,
+        FullTiling(grid, len(paths), planes),
+        paths,
+        by_frames or tuple(counted),
+        pixel_size(header),
+        spaced=spaced,
+        stepped=stepped,
+        remarks=(layout.remark,) if layout.remark else (),
+    )
+
+
+def _heights(positions: FramePositions, tiles: int, planes: int) -> tuple[float, ...] | None:
+    """The height of each plane of TILED_FULL, where all of its frames say the same and planes ascend as they should."""
+    plane = np.arange(len(positions)) // tiles % planes
+    low, high = np.full(planes, np.inf), np.full(planes, -np.inf)
+    np.minimum.at(low, plane, positions.z_offsets)
+    np.maximum.at(high, plane, positions.z_offsets)
+    found = np.round(low, _Z_DECIMALS)
+    is_told = np.array_equal(found, np.round(high, _Z_DECIMALS)) and bool((np.diff(found) > 0).all())
+    return tuple(found.tolist()) if is_told else None
 
 
 def _elsewhere(full: TiledImage, positions: FramePositions, paths: tuple[OpticalPath, ...]) -> int:
@@ -220,11 +270,9 @@ def _elsewhere(full: TiledImage, positions: FramePositions, paths: tuple[Optical
 
     Args:
         full: The image in that order.
-        positions: Of its frames.
+        positions: Of its frames, in their order.
         paths: What they count paths by.
     """
-    if positions.lacking or full.frames.offsets != added_up(full.frames.parts):
-        return 0
     grid, count = full.tiling.grid, full.tiling.grid.rows * full.tiling.grid.columns
     place, tile = np.divmod(np.arange(len(positions)), count)
     row, column = np.divmod(tile, grid.columns)
