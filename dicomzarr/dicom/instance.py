@@ -85,7 +85,7 @@ class Instance(msgspec.Struct, frozen=True, eq=False):
     icc_profiles: tuple[EmbeddedProfile | None, ...] = ()
     """ICCProfile (0028,2000) of each optical path of the OpticalPathSequence, and at the end that of the image."""
     shared_optical_path: str | None = None
-    """The identifier that the shared functional groups give for all frames."""
+    """The identifier that the shared functional groups give for all frames: of segments the number."""
     frame_of_reference_uid: str | None = None
     imaged_volume: tuple[float | None, float | None] = (None, None)
     """(ImagedVolumeHeight, ImagedVolumeWidth)."""

@@ -117,7 +117,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         optical_paths=paths,
         objective_power=_objective_power(read, item),
         icc_profiles=_icc_profiles(item, uid),
-        shared_optical_path=shared_path_identifier(item),
+        shared_optical_path=shared_path_identifier(item, of_segments=segmentation is not None),
         frame_of_reference_uid=read.identity(item.frame_of_reference_uid),
         imaged_volume=(
             _extent(read, item.imaged_volume_height, "ImagedVolumeHeight"),

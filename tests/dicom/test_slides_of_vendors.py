@@ -765,3 +765,37 @@ def test_a_server_may_write_the_number_of_a_segment_with_a_point() -> None:
         item["0062000A"]["Value"][0]["0062000B"]["Value"] = [float(number)]
     items = decode_instances(json.dumps(metadata).encode())
     assert of_one(plan_images(parse_series(items, slide.study_uid, slide.series_uid))).numbers == (1, 2)
+
+
+def masks(level: Level, number: int, segments: Sequence[int], kind: tuple[str, ...] = NONE) -> Dataset:
+    """A sparse segmentation, whose masks show some of three segments."""
+    dataset = sparse_instance(Identity("masks of segments", number, kind), level, level.tiles())
+    dataset.SOPClassUID, dataset.SegmentationType = SegmentationStorage, "BINARY"
+    dataset.SegmentSequence = [sequence_item(SegmentNumber=each, SegmentLabel=f"label {each}") for each in (1, 2, 3)]
+    for groups, tile in zip(dataset.PerFrameFunctionalGroupsSequence, level.tiles(), strict=True):
+        del groups.OpticalPathIdentificationSequence
+        groups.SegmentIdentificationSequence = [sequence_item(ReferencedSegmentNumber=segments[tile.path])]
+    return dataset
+
+
+def test_masks_show_the_segments_that_they_name_whatever_optical_path_they_were_made_of() -> None:
+    level = Level(noisy_gray(3, (2, 1, 40, 40), 8), (16, 16), codec=GRAY, paths=CHANNELS[:2])
+    dataset = masks(level, 1, (2, 3))
+    path = sequence_item(OpticalPathIdentifier="1")
+    dataset.SharedFunctionalGroupsSequence[0].OpticalPathIdentificationSequence = [path]
+    image = of_one(planned([dataset]))
+    assert image.numbers == (2, 3)
+    assert numbers(image) == list(range(1, 19))
+
+
+def test_tiles_that_all_show_one_segment_show_that_which_they_name() -> None:
+    level = Level(noisy_gray(3, (1, 1, 40, 40), 8), (16, 16), codec=GRAY)
+    dataset = full_instance(Identity("one segment of three", 1), level)
+    dataset.SOPClassUID, dataset.SegmentationType = SegmentationStorage, "BINARY"
+    dataset.SegmentSequence = [sequence_item(SegmentNumber=each, SegmentLabel=f"label {each}") for each in (1, 2, 3)]
+    del dataset.NumberOfOpticalPaths, dataset.OpticalPathSequence
+    segment = sequence_item(ReferencedSegmentNumber=2)
+    dataset.SharedFunctionalGroupsSequence[0].SegmentIdentificationSequence = [segment]
+    image = of_one(planned([dataset]))
+    assert (image.numbers, image.levels[0].shape) == ((2,), (40, 40))
+    assert [channel.label for channel in image.channels] == ["label 2"]

@@ -98,11 +98,11 @@ def _scan_batch(
 ) -> tuple[npt.NDArray[np.float64], ...]:
     fallback = _first(shared.plane_position_slide.values, NO_MACRO)
     planes = [(own[0] or fallback) if (own := group.plane_position_slide.values) else fallback for group in groups]
-    path = _first(shared.optical_path_identification.values, NO_MACRO)
-    names = _names([group.optical_path_identification for group in groups], path, _identifier)
-    if names.count(None) == len(names):
-        segment = _first(shared.segment_identification.values, NO_MACRO)
-        names = _names([group.segment_identification for group in groups], segment, _number)
+    segment = _first(shared.segment_identification.values, NO_MACRO)
+    names = _names([group.segment_identification for group in groups], segment, _number)
+    if names.count(None) == len(names):  # of masks the path would be that of the image that they were made of
+        path = _first(shared.optical_path_identification.values, NO_MACRO)
+        names = _names([group.optical_path_identification for group in groups], path, _identifier)
     return (
         _positions([plane.row_position for plane in planes]),
         _positions([plane.column_position for plane in planes]),
@@ -169,10 +169,12 @@ def _is_pixel(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     return usable
 
 
-def shared_path_identifier(item: ImageItem) -> str | None:
-    """The optical path that the shared functional groups name for all frames."""
-    groups = item.shared_groups.items[:1]
-    return next((_identifier(path) for group in groups for path in group.optical_path_identification.items), None)
+def shared_path_identifier(item: ImageItem, *, of_segments: bool) -> str | None:
+    """The optical path, or the segment of masks, that the shared functional groups name for all frames."""
+    shared = item.shared_groups.items[:1]
+    if of_segments:
+        return next((_number(segment) for group in shared for segment in group.segment_identification.items), None)
+    return next((_identifier(path) for group in shared for path in group.optical_path_identification.items), None)
 
 
 def paths_of_frames(declared: tuple[OpticalPath, ...], scan: FrameScan | None) -> tuple[OpticalPath, ...]:
