@@ -778,6 +778,25 @@ def masks(level: Level, number: int, segments: Sequence[int], kind: tuple[str, .
     return dataset
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_segment_without_a_pixel_in_a_coarser_level_is_empty_there(left: int) -> None:
+    fine = Level(noisy_gray(3, (2, 1, 40, 40), 8), (16, 16), codec=GRAY, paths=CHANNELS[:2])
+    coarse = replace(fine, pixels=shrink(fine.pixels[:1], 20, 20), spacing=(0.001, 0.001), paths=CHANNELS[:1])
+    datasets = [masks(fine, 1, (1, 3)), masks(coarse, 2, ((1, 3)[left],), RESAMPLED)]
+    image = of_one(planned(datasets))
+    assert image.numbers == (1, 3)
+    assert [level.shape for level in image.levels] == [(2, 40, 40), (2, 20, 20)]
+    assert numbers(image, 1) == ([1, 2, 3, 4, 0, 0, 0, 0] if left == 0 else [0, 0, 0, 0, 1, 2, 3, 4])
+    assert image.levels[1].absent == (0,)
+
+
+def test_a_path_of_an_image_that_a_coarser_level_lacks_is_not_taken_for_empty() -> None:
+    fine = gray(paths=2)
+    coarse = replace(fine, pixels=shrink(fine.pixels[:1], 20, 20), spacing=(0.001, 0.001), paths=CHANNELS[:1])
+    datasets = [full_instance(Identity("lacks", 1), fine), full_instance(Identity("lacks", 2, RESAMPLED), coarse)]
+    assert [len(image.levels) for image in planned(datasets).images] == [1, 1]
+
+
 def test_masks_show_the_segments_that_they_name_whatever_optical_path_they_were_made_of() -> None:
     level = Level(noisy_gray(3, (2, 1, 40, 40), 8), (16, 16), codec=GRAY, paths=CHANNELS[:2])
     dataset = masks(level, 1, (2, 3))

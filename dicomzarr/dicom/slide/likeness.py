@@ -90,9 +90,19 @@ def may_be_one_pyramid(one: Instance, other: Instance) -> bool:
 
 
 def same_paths(one: SlideLevel, other: SlideLevel) -> bool:
-    """Whether levels show the same optical paths; of colours, some writers name the only one anew for each level."""
+    """Whether levels show the same optical paths; of colours, some writers name the only one anew for each level.
+
+    Of masks, the other may have fewer: a segment so small that it has no pixel in a coarser level has no tile there.
+    """
     known = known_paths(other.paths, one.paths, one.header)
-    return len(known) == len(one.paths) == len(other.paths)
+    return len(known) == len(other.paths) and (len(known) == len(one.paths) or _leaves_out_empty(other))
+
+
+def _leaves_out_empty(level: SlideLevel) -> bool:
+    """Whether what has no tiles is empty: of masks (PS3.3 section C.8.20), unless a part lacks that may have some."""
+    segmentation = level.header.segmentation
+    is_mask = segmentation is not None and not segmentation.is_label_map
+    return is_mask and all(image.frames.complete for image in level.images)
 
 
 def known_paths(

@@ -162,14 +162,15 @@ def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
         numbers = sorted(number for alike in finer for number in alike)
         candidates = [number for number in numbers if _belongs(stacks[number], level)]
         found = _nearest(candidates, level.header, lambda number: stacks[number][0].header)
+        found = [number for number in found if len(stacks[number][0].paths) == len(level.paths)] or found
         if len(found) > 1:
             least = min(area_ratio(stacks[number][0], level) for number in found)
             found = [number for number in found if area_ratio(stacks[number][0], level) <= least * _SAME_AREA]
         if found and (len(found) == 1 or are_numbered):
             # Channel names are those of the finest level: all levels hold them in its order.
             number, stack = found[0], stacks[found[0]]
-            own = tuple(known_paths(stack[0].paths, level.paths, level.header).values())
-            order = own if len(own) == len(level.paths) else ()
+            known = known_paths(stack[0].paths, level.paths, level.header)
+            order = tuple(known.get(path, path) for path in stack[0].paths) if len(known) == len(level.paths) else ()
             guessed = level.guessed or len(found) > 1 or _is_left_over(level, stacks)
             del by_last[_resolution(stack[-1])][number]
             stack.append(replace(level, order=order, guessed=guessed))
