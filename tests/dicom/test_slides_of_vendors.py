@@ -645,6 +645,28 @@ def test_what_only_instance_numbers_tell_is_said() -> None:
     assert plan.notices[0].count("nothing but InstanceNumber tells to which of them") == 4
 
 
+def test_what_lies_on_another_glass_is_no_level_and_no_channel() -> None:
+    datasets = pyramid()
+    datasets[1].ContainerIdentifier = "ANOTHER SLIDE"
+    plan = planned(datasets)
+    assert [len(image.levels) for image in plan.images] == [2, 1]
+    assert any("they differ in ContainerIdentifier" in notice for notice in plan.notices)
+    for dataset in datasets:
+        dataset.PyramidUID = "1.2.3"
+    assert len(of_one(planned(datasets)).levels) == 3
+    whole = gray(paths=2)
+    channels = [
+        full_instance(
+            Identity("two glasses", path + 1),
+            replace(whole, pixels=whole.pixels[path : path + 1], paths=CHANNELS[path : path + 1]),
+        )
+        for path in range(2)
+    ]
+    assert of_one(planned(channels)).levels[0].shape == (2, 40, 40)
+    channels[1].ContainerIdentifier = "ANOTHER SLIDE"
+    assert [image.levels[0].shape for image in planned(channels).images] == [(40, 40)] * 2
+
+
 def test_a_level_may_lack_the_pyramid_uid() -> None:
     datasets = pyramid()
     datasets[0].PyramidUID = datasets[2].PyramidUID = "1.2.3"

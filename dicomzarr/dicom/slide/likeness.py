@@ -89,6 +89,12 @@ def may_be_one_pyramid(one: Instance, other: Instance) -> bool:
     return one.pyramid_uid is None or other.pyramid_uid is None or one.pyramid_uid == other.pyramid_uid
 
 
+def may_be_one_slide(one: Instance, other: Instance) -> bool:
+    """Whether ContainerIdentifier does not say otherwise, or PyramidUID knows better."""
+    glass, other_glass = one.acquisition[0], other.acquisition[0]
+    return not (glass and other_glass) or glass == other_glass or is_one_pyramid(one, other)
+
+
 def same_paths(one: SlideLevel, other: SlideLevel) -> bool:
     """Whether levels show the same optical paths; of colours, some writers name the only one anew for each level.
 

@@ -20,6 +20,7 @@ from dicomzarr.dicom.slide.likeness import (
     level_key,
     matrix_of,
     may_be_one_pyramid,
+    may_be_one_slide,
     origins_within,
     pixel_key,
     same_area,
@@ -75,6 +76,7 @@ class _Joining:
             and (header.pyramid_uid is None or self.pyramids <= {header.pyramid_uid})
             and same_spacing(first.size.spacing, image.size.spacing)
             and same_directions(first.header, header)
+            and may_be_one_slide(first.header, header)
             and origins_within(first, image, pixels=1.0)
         )
         if not belongs:
@@ -232,6 +234,7 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
     apart = 1.0 if same_size and is_one_size(one, other) else half_a_tile
     told = (
         ("PyramidUID", first.pyramid_uid == second.pyramid_uid),
+        ("ContainerIdentifier", may_be_one_slide(first, second)),
         ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
         ("kind of pixels", pixel_key(first) == pixel_key(second)),
         ("optical paths", same_paths(one, other)),
@@ -308,6 +311,7 @@ def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
         and same_paths(first, level)
         and same_planes(first.planes, level.planes)
         and same_directions(first.header, level.header)
+        and may_be_one_slide(first.header, level.header)
         and (
             is_one_pyramid(first.header, level.header)
             or (origins_within(first.images[0], level.images[0], pixels=half_a_tile) and same_area(first, level))
