@@ -109,6 +109,8 @@ class Instance(msgspec.Struct, frozen=True, eq=False):
     """Of a tiled image: what its values measure, in all of its frames; the identity where that is not told."""
     real_world: tuple[RealWorldMapping, ...] = ()
     """Of a tiled image: what else its values measure, as those of a parametric map."""
+    quantity: str = ""
+    """Of a parametric map of a slide: a digest of LUTLabel (0040,9210) and the codes of the quantity; else empty."""
     places_frames: bool = False
     """The metadata has a PerFrameFunctionalGroupsSequence, even where its items were not sent."""
     positions: FramePositions | None = None

@@ -33,15 +33,15 @@ from dicomzarr.dicom.slide.positions import (
     scan_frames,
     shared_path_identifier,
 )
-from dicomzarr.dicom.uids import MR_SPECTROSCOPY_STORAGE
+from dicomzarr.dicom.uids import MR_SPECTROSCOPY_STORAGE, PARAMETRIC_MAP_STORAGE
 from dicomzarr.dicom.volume.tables import brightest_color
 from dicomzarr.errors import InvalidAttributeError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from dicomzarr.dicom.lut.modality import RealWorldMapping, Rescale
-    from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro
+    from dicomzarr.dicom.lut.modality import Rescale
+    from dicomzarr.dicom.model.image_model import FrameGroups, ImageItem, Macro, MappingItem
     from dicomzarr.dicom.model.json_model import FunctionalGroupsItem, Leaf, PixelMeasuresItem
     from dicomzarr.dicom.notices import Notices
     from dicomzarr.dicom.pixels.pixels import PixelDescription
@@ -95,6 +95,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     positions = None if scan is None else frame_positions(scan, paths, frames)
     pixel = parse_pixels(read, item)
     measures = _pixel_measures(item)
+    mappings = _mappings(item) if tiled else ()
     image_type, frame_type = _words(read, item.image_type), _frame_type(read, item)
     return Instance(
         sop_instance_uid=uid,
@@ -145,7 +146,8 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         ),
         segmentation=segmentation,
         rescale=_rescale(read, item, segmentation) if tiled else IDENTITY,
-        real_world=_real_world(read, item) if tiled else (),
+        real_world=tuple(real_world_mappings(read, mappings)),
+        quantity=_quantity(read, mappings) if sop_class == PARAMETRIC_MAP_STORAGE else "",
         places_frames=item.per_frame_groups is not None,
         positions=positions,
     )
@@ -254,11 +256,18 @@ def _rescale(read: AttributeReader, item: ImageItem, segmentation: Segmentation 
     return read_rescale(read, source.rescale_slope, source.rescale_intercept) or IDENTITY
 
 
-def _real_world(read: AttributeReader, item: ImageItem) -> tuple[RealWorldMapping, ...]:
-    """Of a tiled image, likewise."""
+def _mappings(item: ImageItem) -> tuple[MappingItem, ...]:
+    """The Real World Value Mapping Sequence of a tiled image, likewise."""
     groups = (tuple(shared.real_world_value_mapping.items) for shared in item.shared_groups.items)
-    told = next(filter(None, groups), tuple(item.real_world_value_mapping.items))
-    return tuple(real_world_mappings(read, told))
+    return next(filter(None, groups), tuple(item.real_world_value_mapping.items))
+
+
+def _quantity(read: AttributeReader, mappings: Iterable[MappingItem]) -> str:
+    told = []
+    for each in mappings:
+        codes = (code.value for content in each.quantity.items for code in content.codes.items)
+        told.append([read.text(leaf) or "" for leaf in (each.label, *codes)])
+    return sha256(repr(told).encode(errors="surrogatepass")).hexdigest() if any(map(any, told)) else ""
 
 
 def _frame_count(read: AttributeReader, item: ImageItem) -> int:

@@ -21,6 +21,7 @@ from slides_pixels import noisy_color, noisy_gray, shrink
 import dicomzarr
 from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
+from dicomzarr.dicom.uids import LABEL_MAP_SEGMENTATION_STORAGE
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import ImagePlan, SeriesPlan, plan_images
 
@@ -840,3 +841,38 @@ def test_tiles_that_all_show_one_segment_show_that_which_they_name() -> None:
     image = of_one(planned([dataset]))
     assert (image.numbers, image.levels[0].shape) == ((2,), (40, 40))
     assert [channel.label for channel in image.channels] == ["label 2"]
+
+
+def two_maps(change: Callable[[Dataset, int], None]) -> SeriesPlan:
+    """Two maps of one area, of which the second is coarser."""
+    fine = Level(noisy_gray(3, (1, 1, 40, 40), 8), (16, 16), codec=GRAY)
+    coarse = replace(fine, pixels=shrink(fine.pixels, 20, 20), spacing=(0.001, 0.001))
+    datasets = [full_instance(Identity("maps", 1), fine), full_instance(Identity("maps", 2, RESAMPLED), coarse)]
+    for number, dataset in enumerate(datasets):
+        change(dataset, number)
+    return planned(datasets)
+
+
+@pytest.mark.parametrize("other", ["LUTLabel", "quantity", ""])
+def test_maps_of_other_quantities_are_no_levels_of_one_another(other: str) -> None:
+    def measure(dataset: Dataset, number: int) -> None:
+        dataset.SOPClassUID = ParametricMapStorage
+        mapping = sequence_item(RealWorldValueFirstValueMapped=0, RealWorldValueLastValueMapped=255)
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 1.0, 0.0
+        mapping.LUTLabel = f"map {number}" if other == "LUTLabel" else "map"
+        code = sequence_item(CodeValue=f"1{number}" if other == "quantity" else "1", CodingSchemeDesignator="99")
+        mapping.QuantityDefinitionSequence = [sequence_item(ConceptCodeSequence=[code], ValueType="CODE")]
+        dataset.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence = [mapping]
+
+    plan = two_maps(measure)
+    assert [len(image.levels) for image in plan.images] == ([1, 1] if other else [2])
+    assert any("they differ in what values stand for" in notice for notice in plan.notices) == bool(other)
+
+
+@pytest.mark.parametrize(("labels", "levels"), [(("tumour", "nuclei"), [1, 1]), (("tumour", "tumour"), [2])])
+def test_label_maps_of_other_segments_are_no_levels_of_one_another(labels: tuple[str, str], levels: list[int]) -> None:
+    def describe(dataset: Dataset, number: int) -> None:
+        dataset.SOPClassUID, dataset.SegmentationType = LABEL_MAP_SEGMENTATION_STORAGE, "LABELMAP"
+        dataset.SegmentSequence = [sequence_item(SegmentNumber=1, SegmentLabel=labels[number])]
+
+    assert [len(image.levels) for image in two_maps(describe).images] == levels

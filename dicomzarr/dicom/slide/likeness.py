@@ -89,6 +89,15 @@ def may_be_one_pyramid(one: Instance, other: Instance) -> bool:
     return one.pyramid_uid is None or other.pyramid_uid is None or one.pyramid_uid == other.pyramid_uid
 
 
+def same_meaning(one: Instance, other: Instance) -> bool:
+    """Whether values stand for the same: of parametric maps one quantity, of label maps the segments of the first."""
+    first, second = one.segmentation, other.segmentation
+    if first is None or second is None or not second.is_label_map:
+        return one.quantity == other.quantity
+    named = {(each.number, each.label) for each in first.segments}
+    return named.issuperset((each.number, each.label) for each in second.segments)
+
+
 def may_be_one_slide(one: Instance, other: Instance) -> bool:
     """Whether ContainerIdentifier does not say otherwise, or PyramidUID knows better."""
     glass, other_glass = one.acquisition[0], other.acquisition[0]

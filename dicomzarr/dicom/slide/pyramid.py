@@ -25,6 +25,7 @@ from dicomzarr.dicom.slide.likeness import (
     pixel_key,
     same_area,
     same_directions,
+    same_meaning,
     same_paths,
     same_planes,
     same_spacing,
@@ -77,6 +78,7 @@ class _Joining:
             and same_spacing(first.size.spacing, image.size.spacing)
             and same_directions(first.header, header)
             and may_be_one_slide(first.header, header)
+            and same_meaning(first.header, header)
             and origins_within(first, image, pixels=1.0)
         )
         if not belongs:
@@ -237,6 +239,7 @@ def _differences(one: SlideLevel, other: SlideLevel) -> list[str]:
         ("ContainerIdentifier", may_be_one_slide(first, second)),
         ("extended depth of field", first.extended_depth_of_field == second.extended_depth_of_field),
         ("kind of pixels", pixel_key(first) == pixel_key(second)),
+        ("what values stand for", same_meaning(first, second)),
         ("optical paths", same_paths(one, other)),
         ("focal planes", same_planes(one.planes, other.planes)),
         ("orientation", same_directions(first, second)),
@@ -312,6 +315,7 @@ def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
         and same_planes(first.planes, level.planes)
         and same_directions(first.header, level.header)
         and may_be_one_slide(first.header, level.header)
+        and same_meaning(first.header, level.header)
         and (
             is_one_pyramid(first.header, level.header)
             or (origins_within(first.images[0], level.images[0], pixels=half_a_tile) and same_area(first, level))
