@@ -43,11 +43,12 @@ _NAMED_COLORS = {
 
 
 def absent_tile(header: Instance) -> tuple[tuple[float, ...], float]:
-    """(value of each sample of an absent tile, Zarr's scalar fill value)."""
+    """(value of each sample of an absent tile, Zarr's scalar fill value): of grey values what no pixel plausibly is."""
     pixel = header.pixel
     white = 2**pixel.bits_stored - 1
     if pixel.samples == 1:
-        absent = float("nan") if pixel.floating else 0
+        nothing = 0.0 if header.segmentation is not None else stored_range(pixel)[0]
+        absent = float("nan") if pixel.floating else nothing
         return (absent,), absent
     return absent_color(header, white)
 

@@ -843,6 +843,14 @@ def test_tiles_that_all_show_one_segment_show_that_which_they_name() -> None:
     assert [channel.label for channel in image.channels] == ["label 2"]
 
 
+def test_an_absent_tile_of_signed_values_is_their_lowest() -> None:
+    level = gray()
+    dataset = sparse_instance(Identity("signed", 1), level, level.tiles()[1:])
+    dataset.PixelRepresentation, dataset.BitsStored, dataset.HighBit = 1, 12, 11
+    (signed,) = of_one(planned([dataset])).levels
+    assert (signed.dtype, signed.absent, signed.fill_value) == (np.int16, (-2048,), -2048)
+
+
 def two_maps(change: Callable[[Dataset, int], None]) -> SeriesPlan:
     """Two maps of one area, of which the second is coarser."""
     fine = Level(noisy_gray(3, (1, 1, 40, 40), 8), (16, 16), codec=GRAY)
