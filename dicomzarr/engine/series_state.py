@@ -52,7 +52,14 @@ class SeriesState:
     version: tuple[str | None, str | None, int] = (None, None, 0)
     """Tells pixels from those that replaced them under their UIDs: ETag, Last-Modified, and when this process last
     forgot the series, as a number."""
+    digest: bytes = b""
+    """Of its metadata."""
     _told: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> tuple[tuple[str | None, str | None, int], bytes]:
+        """Tells this state of the series from all others, as far as that is known."""
+        return self.version, self.digest
 
     def key(self, frame: FrameRef) -> FrameKey:
         """The key of a frame that was planned from this state.

@@ -48,10 +48,12 @@ class ParsedSeries:
 
     Args:
         series: The series, with what identifies the patient.
+        digest: Of its metadata.
     """
 
-    def __init__(self, series: Series) -> None:
+    def __init__(self, series: Series, digest: bytes) -> None:
         self.series = series
+        self.digest = digest
         self._plans: dict[_Planned, SeriesPlan] = {}
 
     def apart(self) -> Series:
@@ -100,10 +102,11 @@ def parsed_series(metadata: SeriesMetadata, ref: SeriesRef, limits: Limits) -> P
     Raises:
         MetadataError: It is no DICOM JSON, too large, or nothing that can be opened.
     """
-    key = ref, sha256(metadata.common + metadata.body).digest()
+    digest = sha256(metadata.common + metadata.body).digest()
+    key = ref, digest
     parsed = _parsed.get(key)
     if parsed is None:
-        parsed = ParsedSeries(parse_series(metadata.instances(limits), *ref))
+        parsed = ParsedSeries(parse_series(metadata.instances(limits), *ref), digest)
     with _LOCK:
         return _parsed.setdefault(key, parsed)
 

@@ -71,7 +71,7 @@ async def open_series(endpoint: Endpoint, key: SeriesKey) -> OpenedSeries:
     instances = {each.sop_instance_uid: each for each in parsed.series.instances}
     slices, etag = parsed.series.slices, found.metadata.etag
     version = etag, found.metadata.last_modified, forgotten
-    state = SeriesState(*key.ref, found.frames, instances, slices, etag, endpoint.limits, version)
+    state = SeriesState(*key.ref, found.frames, instances, slices, etag, endpoint.limits, version, parsed.digest)
     return OpenedSeries(
         parsed,
         FrameSource(endpoint.scheduler, state),

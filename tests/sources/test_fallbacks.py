@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import json
 import sys
@@ -57,6 +58,8 @@ from dicomzarr.errors import (
     WrongPartsError,
 )
 from dicomzarr.options.limits import LIMITS, Limits
+from dicomzarr.session.locate import parse_series_url, series_ref
+from dicomzarr.session.opening import endpoint_for
 from dicomzarr.sources.dicomweb.client import Client
 from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
 from dicomzarr.sources.dicomweb.negotiation.list_lengths import ListLengths
@@ -370,6 +373,52 @@ def test_what_was_forgotten_while_it_came_is_fetched_anew() -> None:
 
     asyncio.run(run())
     assert server.wholes == 2
+
+
+def test_an_instance_held_before_its_series_changed_is_fetched_anew() -> None:
+    after = [frame[::-1] for frame in FRAMES]
+    server = Server()
+    client = connect(server)
+
+    async def run() -> None:
+        check(await fetch(client, 1, 2, state="before"), 1, 2)
+        check(await fetch(client, 3, state="before"), 3)
+        server.whole = lambda _: enclosed(stored(after))
+        outcome = await fetch(client, 1, state="after")
+        assert outcome.frames[1].data == after[0]
+        check(await fetch(client, 4, state="before"), 4)  # whoever reads on what was open
+
+    asyncio.run(run())
+    assert server.wholes == 2
+
+
+def test_a_series_that_is_opened_anew_shows_no_instance_of_before() -> None:
+    """Its entity tag tells that it has changed, and nothing in its metadata; the server gives no single frames."""
+    slide, tags = coded_slide("native_rgb"), ['"1"']
+
+    async def tag(request: web.Request, handler: Any) -> Any:
+        response = await handler(request)
+        response.headers["ETag"] = tags[-1]
+        return response
+
+    async def change(request: web.Request, handler: Any) -> Any:
+        if len(tags) == 1:
+            return await handler(request)
+        (dataset,) = (copy.deepcopy(each) for each in slide.datasets)
+        dataset.PixelData = bytes(255 - value for value in dataset.PixelData)
+        return web.Response(body=part10(dataset), content_type="application/dicom")
+
+    middlewares = [
+        faults.status(404, on="frames"),
+        faults.fault(tag, on="metadata"),
+        faults.fault(change, on="instances"),
+    ]
+    with serving(slide, *middlewares) as each:
+        before = dicomzarr.open(each.url).levels[0][...]
+        tags.append('"2"')
+        found, options = parse_series_url(each.url, {})
+        endpoint_for(found.base, options).close(series_ref(found))
+        np.testing.assert_array_equal(dicomzarr.open(each.url).levels[0][...], 255 - before)
 
 
 def test_an_instance_that_cannot_be_cut_is_not_fetched_again_and_again() -> None:

@@ -201,6 +201,7 @@ class DICOMwebOrigin:
             gzip=gzip,
             number_of_frames=instance.number_of_frames,
             frame_bytes=instance.pixel.nbytes,
+            state=key.series.name,
         )
         try:
             await self._client.frames(job)

@@ -231,7 +231,7 @@ class MetadataFetcher:
 
     async def _own(self, key: InstanceKey, *, all_of_it: bool) -> bytes:
         subject = f"the metadata of instance {key.instance}, series {key.series}, study {key.study}"
-        reply = await self.requests.get(instance_metadata_url(self.base_url, *key), subject)
+        reply = await self.requests.get(instance_metadata_url(self.base_url, *key.uids), subject)
         item = only_item(reply.body, key, subject)
         found = look_through(SeriesMetadata(array_of([item])), self.limits)
         if found.reduced if all_of_it else found.are_needed:

@@ -10,7 +10,7 @@ from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 from dicomzarr.sources.dicomweb.whole.whole_instance import MOST_FOR_A_FRAME
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Container, Hashable, Iterable, Sequence
 
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.errors import DicomZarrError
@@ -57,6 +57,8 @@ class FrameJob:
     beyond 256 MiB it is fetched only when no frame of it comes by itself."""
     frame_bytes: int | None = None
     """Bytes of one decoded frame, where that is known; a reply of much more than that is refused."""
+    state: Hashable = None
+    """In which the series was opened, see `InstanceKey.state`."""
     failed: int = 0
     """How many were given up."""
     pending: dict[int, None] = field(init=False)
@@ -66,7 +68,7 @@ class FrameJob:
 
     def __post_init__(self, numbers: Iterable[int]) -> None:
         self.pending = dict.fromkeys(sorted(set(numbers)))
-        self.key = InstanceKey(self.study, self.series, self.instance)
+        self.key = InstanceKey(self.study, self.series, self.instance, self.state)
 
     @property
     def is_large(self) -> bool:

@@ -12,7 +12,7 @@ from cachetools import TLRUCache
 from dicomzarr.sources.dicomweb.negotiation.instance_key import is_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 _MOST: Final = 4096
 
@@ -24,7 +24,7 @@ class _Entry(NamedTuple, Generic[_Value]):
     seconds: float
 
 
-def _end(_key: tuple[str, ...], entry: _Entry[_Value], now: float) -> float:
+def _end(_key: tuple[Hashable, ...], entry: _Entry[_Value], now: float) -> float:
     return now + entry.seconds
 
 
@@ -37,21 +37,21 @@ class SeriesTTLCache(Generic[_Value]):
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = _MOST) -> None:
-        self._entries: TLRUCache[tuple[str, ...], _Entry[_Value]] = TLRUCache(most, _end, clock)
+        self._entries: TLRUCache[tuple[Hashable, ...], _Entry[_Value]] = TLRUCache(most, _end, clock)
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[str, ...]) -> _Value | None:
+    def get(self, key: tuple[Hashable, ...]) -> _Value | None:
         """The value, or None where none is known any more."""
         with self._lock:
             entry = self._entries.get(key)
             return None if entry is None else entry.value
 
-    def put(self, key: tuple[str, ...], value: _Value, seconds: float = math.inf) -> None:
+    def put(self, key: tuple[Hashable, ...], value: _Value, seconds: float = math.inf) -> None:
         """Remember a value for some seconds."""
         with self._lock:
             self._entries[key] = _Entry(value, seconds)
 
-    def discard(self, key: tuple[str, ...]) -> None:
+    def discard(self, key: tuple[Hashable, ...]) -> None:
         """Forget one."""
         with self._lock:
             self._entries.pop(key, None)
@@ -62,7 +62,7 @@ class SeriesTTLCache(Generic[_Value]):
             for key in [key for key in self._entries if is_within(key, study, series)]:
                 self._entries.pop(key, None)
 
-    def __contains__(self, key: tuple[str, ...]) -> bool:
+    def __contains__(self, key: tuple[Hashable, ...]) -> bool:
         return self.get(key) is not None
 
     def __len__(self) -> int:

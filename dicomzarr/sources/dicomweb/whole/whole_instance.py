@@ -165,7 +165,7 @@ class WholeInstances:
         Raises:
             ServerError: None served.
         """
-        url = instance_url(self.base_url, *key)
+        url = instance_url(self.base_url, *key.uids)
         refusal = None
         for accept in self._accepts:
             headers = {"accept": accept, "accept-encoding": "identity"}
