@@ -1245,6 +1245,58 @@ def test_one_instance_without_metadata_is_an_error() -> None:
     assert "Nor did the whole instance" in str(caught.value)
 
 
+def give_nothing(*places: int, on_instances: bool = False) -> Any:
+    """Metadata of series hold null in these places, and those of all instances, where it is said."""
+
+    async def act(request: web.Request, handler: Any) -> Any:
+        response = await handler(request.clone(headers={**request.headers, "Accept-Encoding": "identity"}))
+        if "/instances/" in request.path:
+            return web.json_response([None]) if on_instances else response
+        items_ = json.loads(response.body)
+        response.body = json.dumps([None if at in places else item for at, item in enumerate(items_)]).encode()
+        return response
+
+    return faults.fault(act, on="metadata")
+
+
+@pytest.mark.parametrize("on_instances", [False, True], ids=["by instance", "out of files"])
+@pytest.mark.parametrize("places", [(1,), (0, 2), tuple(range(99))], ids=["one", "two", "all"])
+def test_instances_in_whose_place_a_null_came_are_asked_for(places: tuple[int, ...], on_instances: bool) -> None:  # noqa: FBT001  # a parameter
+    slide = brightfield_pyramid()
+    plain, _ = metadata_with(slide)
+    found, _ = metadata_with(slide, give_nothing(*places, on_instances=on_instances))
+    assert sorted(uids(found)) == sorted(uids(plain))
+    with serving(slide, give_nothing(*places, on_instances=on_instances)) as each:
+        check_slide(each.url, slide)
+        count = len(slide.datasets)
+        told = f"{len(set(range(count)) - set(places))} of {count} instances"
+        assert told in " ".join(dicomzarr.open(each.url).notices)
+
+
+def test_an_instance_that_nobody_gives_is_an_error_and_no_gap() -> None:
+    slide = brightfield_pyramid()
+    lost = str(slide.datasets[1].SOPInstanceUID)
+
+    async def refuse(request: web.Request, handler: Any) -> Any:
+        return web.Response(status=404) if lost in request.path else await handler(request)
+
+    with pytest.raises(NotFoundError, match=lost.replace(".", r"\.")):
+        metadata_with(slide, faults.fault(refuse, on="any"), give_nothing(1))
+
+
+def test_a_null_that_stands_for_no_instance_is_said() -> None:
+    slide = brightfield_pyramid()
+
+    async def act(request: web.Request, handler: Any) -> Any:
+        response = await handler(request.clone(headers={**request.headers, "Accept-Encoding": "identity"}))
+        response.body = response.body[:-1] + b", null]"
+        return response
+
+    with serving(slide, faults.fault(act, on="metadata")) as each:
+        check_slide(each.url, slide)
+        assert any("null in the place of 1 instance," in notice for notice in dicomzarr.open(each.url).notices)
+
+
 def refer_to(tag: str) -> Any:
     """Metadata name an attribute by a URI, as some servers do with long ones."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from dicomzarr.dicom.model.completeness import lacking_instances, reduced_instances, referring_instances
+from dicomzarr.dicom.model.json_size import check_size
 from dicomzarr.errors import InvalidReplyError, MetadataError, WrongPartsError
 from dicomzarr.sources.dicomweb.metadata.search import listed_uids
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 
 SOP_INSTANCE_UID: Final = "00080018"
+_NULL: Final = b"null"
 
 
 class Found(NamedTuple):
@@ -28,6 +30,10 @@ class Found(NamedTuple):
     """The instances of which they do not say enough."""
     are_needed: bool = False
     """Nothing opens without the rest."""
+    nulls: int = 0
+    """In the place of so many instances the server gave nothing."""
+    others: bytes = b""
+    """The metadata of those that are there, in a JSON array, where it gave nothing for some."""
 
 
 def look_through(metadata: SeriesMetadata, limits: Limits) -> Found:
@@ -40,7 +46,18 @@ def look_through(metadata: SeriesMetadata, limits: Limits) -> Found:
         others = {*referring_instances(instances, metadata.body), *lacking_instances(instances)}
         return Found(sorted(others))
     except MetadataError:  # whoever reads all of it says so
+        return _without_nulls(metadata.body, limits)
+
+
+def _without_nulls(body: bytes, limits: Limits) -> Found:
+    """What is there of metadata that cannot be read, if nulls among the instances are the reason."""
+    try:
+        check_size(body, limits)
+        items = msgspec.json.decode(body, type=list[msgspec.Raw]) if _NULL in body else []
+    except (MetadataError, ValueError, RecursionError):  # as above
         return Found()
+    given = [item for item in map(bytes, items) if item != _NULL]
+    return Found(nulls=len(items) - len(given), others=array_of(given))
 
 
 def items_of(body: bytes, subject: str) -> list[bytes]:
@@ -69,7 +86,7 @@ def only_item(body: bytes, key: InstanceKey, subject: str) -> bytes:
         WrongPartsError: It holds others.
     """
     items = items_of(body, subject)
-    if uids_of(body, subject) != [key.instance] or len(items) != 1:
+    if items == [_NULL] or uids_of(body, subject) != [key.instance] or len(items) != 1:
         raise WrongPartsError(f"{len(items)} instances, or another one, came for {subject}.")
     return items[0]
 

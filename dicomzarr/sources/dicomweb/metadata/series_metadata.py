@@ -97,6 +97,9 @@ class MetadataFetcher:
         if now is known:
             return now
         found = await self._thread.run(look_through, now, self.limits)
+        if found.nulls:
+            now = await self._with_rest(study, series, found.others, nulls=found.nulls)
+            found = await self._thread.run(look_through, now, self.limits)
         return await self._completed(study, series, now, found) if found.reduced else now
 
     async def _completed(self, study: str, series: str, now: SeriesMetadata, found: Found) -> SeriesMetadata:
@@ -133,11 +136,12 @@ class MetadataFetcher:
                 f"The server has nothing for {subject}.", remedy="Check the UIDs.", status=reply.status
             )
         if reply.more_announced:
-            return await self._with_rest(study, series, reply.body, subject)
+            return await self._with_rest(study, series, reply.body)
         return SeriesMetadata(reply.body, reply.headers.get("etag"), reply.headers.get("last-modified"))
 
-    async def _with_rest(self, study: str, series: str, body: bytes, subject: str) -> SeriesMetadata:
-        """All metadata, where the server says that it gave those of some instances only."""
+    async def _with_rest(self, study: str, series: str, body: bytes, *, nulls: int = 0) -> SeriesMetadata:
+        """All metadata, where the server says, or shows by nulls, that it gave those of some instances only."""
+        subject = f"the metadata of series {series}, study {study}"
         refusal = InvalidReplyError(
             f"The server gave a part of {subject}, and a search does not find the rest.",
             remedy="Have the server give the metadata of whole series, or search for instances.",
@@ -146,6 +150,11 @@ class MetadataFetcher:
         named = uids_of(body, subject)
         instances, doubts = await self._listed(study, series, refusal)
         missing = [InstanceKey(study, series, uid) for uid in instances if uid not in named]
+        if nulls > len(missing):
+            many = f"{nulls} instance{'' if nulls == 1 else 's'}"
+            found = f"a search finds {len(missing)} more"
+            told = f"The server gave null in the place of {many}, and {found}: the rest is left out."
+            doubts = (told, *doubts)
         if not missing:
             return SeriesMetadata(body, notices=doubts)
         told = f"The server gave the metadata of {len(items)} of {len(instances)} instances; the others were asked for."
