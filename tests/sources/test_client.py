@@ -297,6 +297,12 @@ def test_a_part_of_another_instance() -> None:
     assert outcome.failures[1] is not outcome.failures[2]
 
 
+def test_a_part_that_names_another_instance_and_no_frame() -> None:
+    part = b"--xyz\r\nContent-Location: /x/instances/9.9\r\n\r\nx\r\n--xyz--"
+    outcome, _ = fetch_from(lambda _: Reply(200, "multipart/related; boundary=xyz", part), 1)
+    assert isinstance(outcome.failures[1], WrongPartsError)
+
+
 def test_a_single_frame_with_another_number() -> None:
     outcome, _ = fetch_from(lambda _: multipart([2]), 1)
     assert isinstance(outcome.failures[1], WrongPartsError)
@@ -328,6 +334,27 @@ def test_a_single_part_reply_serves_one_frame_only() -> None:
     outcome.check(1, 2)
     assert outcome.frames[2].transfer_syntax_uid == "1.2.5"
     assert server.lists == ["1,2", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    "location", [f"/x/instances/{INSTANCE}/frames/7", "/x/instances/9.9/frames/1", "/x/instances/9.9"]
+)
+def test_a_single_part_that_names_another_frame_is_none(location: str) -> None:
+    named = {"content-location": location}
+    outcome, _ = fetch_from(lambda _: Reply(200, "application/octet-stream", pixel(1), named), 1)
+    assert isinstance(outcome.failures[1], WrongPartsError)
+    assert "frame 1" in str(outcome.failures[1])
+
+
+def test_a_single_part_that_names_its_frame_needs_no_other_proof() -> None:
+    def answer(request: Request) -> Reply:
+        (number,) = asked(request)
+        named = {"content-location": f"/x/instances/{INSTANCE}/frames/{number}"}
+        return Reply(200, "application/octet-stream", pixel(number), named)
+
+    server = FakeServer(answer)
+    asyncio.run(fetch(connect(server), 2, number_of_frames=9)).check(2)
+    assert server.lists == ["2"]
 
 
 def test_static_wado_names_no_boundary_and_has_no_lists() -> None:

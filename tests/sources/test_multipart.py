@@ -140,6 +140,23 @@ def test_frame_number(location: str, number: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("location", "instance"),
+    [
+        ("/studies/1/series/2/instances/3/frames/12", "3"),
+        ("http://h/x/instances/3/bulkdata/7FE00010", "3"),
+        ("http://h/x/Instances/3", "3"),
+        ("instances/3/", "3"),
+        ("/myinstances/3", None),
+        ("/studies/1/series/2/instances/", None),
+        ("frames/7", None),
+        ("", None),
+    ],
+)
+def test_instance(location: str, instance: str | None) -> None:
+    assert Part({"content-location": location}, b"").instance == instance
+
+
+@pytest.mark.parametrize(
     "content_type",
     [
         f"multipart/related; boundary={BOUNDARY}",

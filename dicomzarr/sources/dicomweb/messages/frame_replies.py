@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from dicomzarr.errors import TruncatedReplyError
-from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser, is_multipart
+from dicomzarr.sources.dicomweb.messages.multipart import MultipartParser, Part, is_multipart
 from dicomzarr.sources.dicomweb.messages.received_parts import received_together
-from dicomzarr.sources.dicomweb.messages.replies import PartSorter, encoded_frame, refuse_text
+from dicomzarr.sources.dicomweb.messages.replies import PartSorter, refuse_text
 from dicomzarr.sources.http.bodies import whole_body
 from dicomzarr.sources.http.media_type import MediaType
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dicomzarr.codecs.encoded_frame import EncodedFrame
     from dicomzarr.sources.dicomweb.negotiation.frame_job import FrameJob
     from dicomzarr.sources.http.transport import Response
@@ -45,19 +47,16 @@ async def receive(response: Response, job: FrameJob, numbers: list[int], deliver
     if outer.is_multipart:
         return await _receive_parts(response, job, PartSorter(job.instance, numbers, outer, subject), deliver)
     body = await whole_body(response, job.most_bytes(len(numbers)), subject)
-    if is_multipart(body):
-        return _take_parts(body, PartSorter(job.instance, numbers, MediaType.parse(""), subject), deliver)
-    frame = encoded_frame(body, outer, outer, subject)
-    if not body:
-        return "an empty body came"
-    if len(numbers) == 1:
-        deliver(numbers[0], frame, named=False)
-    return "a single body came"
+    if is_multipart(body):  # and is called something else, as files on a web server are
+        parts, sorter = MultipartParser().feed(body), PartSorter(job.instance, numbers, MediaType.parse(""), subject)
+    else:  # the only part of a reply that is none, which its headers name
+        parts, sorter = [Part(response.headers, body)], PartSorter(job.instance, numbers, outer, subject)
+    return _take_parts(parts, sorter, deliver)
 
 
-def _take_parts(body: bytes, sorter: PartSorter, deliver: Deliver) -> str:
-    """Deliver the frames of a multipart body that is called something else, as files on a web server are."""
-    for part in MultipartParser().feed(body):
+def _take_parts(parts: Iterable[Part], sorter: PartSorter, deliver: Deliver) -> str:
+    """Deliver the frames of a body that is here as a whole."""
+    for part in parts:
         placed = sorter.add(part)
         if placed is not None:
             deliver(*placed, named=True)

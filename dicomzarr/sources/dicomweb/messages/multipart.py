@@ -67,7 +67,9 @@ class Part(NamedTuple):
     @property
     def instance(self) -> str | None:
         """The SOP Instance UID inside the Content-Location, or None."""
-        above, slash, _ = self._location.rpartition("/")
+        above, slash, last = self._location.rpartition("/")
+        if last and above.rpartition("/")[2].lower() == "instances":
+            return unquote(last)  # it names the instance alone
         return _instance_in(above + slash)
 
 
