@@ -370,7 +370,7 @@ class MissingInstanceError(FrameError):
 
 
 class ServerDecodedWarning(UserWarning):
-    """The server decoded a lossy colour image itself, so its colour can no longer be proven."""
+    """The server decoded a compressed colour image itself, so its colour can no longer be proven."""
 
 
 class GuessWarning(UserWarning):

@@ -5,7 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Final
 
-from dicomzarr.dicom.uids import EXPLICIT_VR_BIG_ENDIAN
+from dicomzarr.codecs.native import native_lengths
+from dicomzarr.codecs.rle import is_rle
+from dicomzarr.codecs.stored_values import warn_server_decoded
+from dicomzarr.dicom.pixels.syntax import is_native, sniff
+from dicomzarr.dicom.uids import DEFLATED_IMAGE_FRAME, EXPLICIT_VR_BIG_ENDIAN
 from dicomzarr.errors import ContradictingHeaderError, FrameDecodeError, OtherSeriesWarning
 
 if TYPE_CHECKING:
@@ -63,3 +67,39 @@ def refuse_other_byte_order(frame: EncodedFrame, stored: Instance, where: str) -
             " is what is stored.",
             remedy="One of them is wrong: have the server's metadata made anew.",
         )
+
+
+def decoded_lengths(stored: Instance) -> frozenset[int]:
+    """Lengths in bytes of frames that somebody may have decoded on the way: of colour that is stored compressed.
+
+    What is deflated lies as it did once it is inflated.
+    """
+    available = stored.available_transfer_syntax_uid
+    if stored.pixel.samples == 1 or available in {None, DEFLATED_IMAGE_FRAME} or is_native(available or ""):
+        return frozenset()
+    return frozenset(length + padding for length in native_lengths(stored.pixel) for padding in (0, 1))
+
+
+def doubt_decoded(frame: EncodedFrame, stored: Instance, where: str) -> None:
+    """Warn of colour that the server decoded, or raise when nobody can say how its samples lie.
+
+    Attributes of the image describe what is stored. Whoever decodes it may choose another PlanarConfiguration
+    (PS3.3 section C.7.6.3.1.3) and another colour model, and metadata that came before say neither.
+
+    Args:
+        frame: As it came, of one of the `decoded_lengths`.
+        stored: What the metadata say of its instance.
+        where: Study, series, instance and frame, for messages.
+
+    Raises:
+        FrameDecodeError: It was decoded, and the metadata say that samples lie in planes.
+    """
+    if frame.header is not None or is_rle(frame.data) or sniff(frame.data) is not None:
+        return
+    if stored.pixel.planar_configuration == 1:
+        raise FrameDecodeError(
+            f"{where}: the server decoded it, and the metadata say how samples lie in what is stored: in planes"
+            " (PlanarConfiguration 1). Nothing tells whether they still do.",
+            remedy="Have the server send the stored frames (transfer-syntax=*), or whole instances.",
+        )
+    warn_server_decoded()

@@ -12,7 +12,7 @@ from dicomzarr.codecs.decode import decode_frame
 from dicomzarr.codecs.reduced import averaged, decode_reduced, picked
 from dicomzarr.codecs.scratch import Scratch
 from dicomzarr.dicom.pixels.syntax import TRANSFER_SYNTAXES
-from dicomzarr.engine.contradictions import refuse_other_byte_order
+from dicomzarr.engine.contradictions import decoded_lengths, doubt_decoded, refuse_other_byte_order
 from dicomzarr.engine.decode_jobs import DecodeJobs
 from dicomzarr.errors import FrameError, FrameShapeError, LossyFrameWarning
 
@@ -48,6 +48,8 @@ class _Manner(NamedTuple):
     """The metadata say that nothing was ever lost."""
     is_stored: bool
     """The metadata name the transfer syntax that they are stored in, an uncompressed one."""
+    decoded_lengths: frozenset[int]
+    """Of frames that somebody may have decoded on the way."""
     where: str
     """Study, series and instance, for messages."""
     shape: tuple[int, int, int]
@@ -169,6 +171,8 @@ class Reader:
         manner = self._manners.get(kind) or self._manner(*kind)
         where = f"{manner.where}, frame {number}"
         refuse_other_byte_order(encoded, instance, where)
+        if len(encoded.data) in manner.decoded_lengths:
+            doubt_decoded(encoded, instance, where)
         pixels = manner.decode(
             encoded.data,
             instance.pixel,
@@ -211,6 +215,7 @@ class Reader:
             reduce,
             _is_lossless(instance),
             instance.is_sent_as_stored(None),
+            decoded_lengths(instance),
             f"study {self.series.study}, series {self.series.series}, instance {instance.sop_instance_uid}",
             (math.prod(lead), rows, columns),
         )

@@ -11,16 +11,25 @@ import faults
 import imagecodecs
 import numpy as np
 import pytest
+from coded_frames import RGB, ybr
+from coded_frames import planes as planes_of
+from coded_frames import rle_by_hand as rle
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 from radiology_model import AXIAL, distinct
-from radiology_opened import Opener
-from radiology_volumes import volume
+from radiology_opened import Opener, pixels_of
+from radiology_volumes import secondary_capture, volume
 
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.files.file_header import FileHeader
 from dicomzarr.dicom.pixels.pixels import PixelDescription
-from dicomzarr.errors import ContradictingHeaderError, LossyFrameWarning, OtherSeriesWarning
+from dicomzarr.errors import (
+    ContradictingHeaderError,
+    FrameDecodeError,
+    LossyFrameWarning,
+    OtherSeriesWarning,
+    ServerDecodedWarning,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -174,3 +183,50 @@ def test_lossless_frames_are_not_warned_of(opened: Opener, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(image.levels[0][...], PIXELS)
+
+
+# --- colour that is stored compressed ---
+
+
+def coded(uid: str, frame: bytes, photometric: str, *, planar: int = 0) -> RadiologySeries:
+    """One picture, ``RGB``, as it is coded."""
+    series = secondary_capture(RGB)
+    (dataset,) = series.datasets
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = uid
+    dataset.PhotometricInterpretation, dataset.PlanarConfiguration = photometric, planar
+    dataset.AvailableTransferSyntaxUID = uid
+    return series
+
+
+def decoded(pixels: bytes) -> Middleware:
+    """Frames that the server decoded, sample by sample for each pixel."""
+    label = f"application/octet-stream; transfer-syntax={uids.EXPLICIT_VR_LITTLE_ENDIAN}"
+    return faults.change_parts(
+        lambda parts: [part.with_body(pixels).with_header("Content-Type", label) for part in parts]
+    )
+
+
+def test_planes_that_the_server_decoded_come_out_of_the_whole_instance(opened: Opener) -> None:
+    """RLE of which PlanarConfiguration is 1, as ultrasound machines write it; whoever decodes it may choose 0."""
+    series = coded(RLELossless, rle(planes_of(RGB)), "RGB", planar=1)
+    assert np.array_equal(pixels_of(opened(series, decoded(RGB.tobytes()))), planes_of(RGB))
+    assert opened.count("frames")
+
+
+def test_planes_that_the_server_decoded_are_refused_where_nothing_else_comes(opened: Opener) -> None:
+    series = coded(RLELossless, rle(planes_of(RGB)), "RGB", planar=1)
+    image = opened(series, decoded(RGB.tobytes()), faults.status(404, on="instances"))
+    with pytest.raises(FrameDecodeError, match=r"frame 1: .*PlanarConfiguration"):
+        pixels_of(image)
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+def test_colour_without_loss_that_the_server_decoded_is_on_trust(opened: Opener, photometric: str) -> None:
+    stored = RGB if photometric == "RGB" else ybr(RGB)
+    image = opened(coded(RLELossless, rle(planes_of(stored)), photometric), decoded(stored.tobytes()))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert np.abs(pixels_of(image).astype(int) - planes_of(RGB)).max() <= 3
+    assert [entry.category for entry in caught] == [ServerDecodedWarning]
