@@ -57,10 +57,17 @@ def refuse_other_byte_order(frame: EncodedFrame, stored: Instance, where: str) -
         where: Study, series, instance and frame, for messages.
 
     Raises:
-        FrameDecodeError: It is said to be of that transfer syntax, and the metadata name another.
+        FrameDecodeError: It is said to be of that transfer syntax, and the metadata name another; or the metadata name
+            that, and nothing says what came.
     """
-    known = stored.available_transfer_syntax_uid
-    doubtful = frame.transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN and known not in {None, EXPLICIT_VR_BIG_ENDIAN}
+    known, said = stored.available_transfer_syntax_uid, frame.transfer_syntax_uid
+    if known == EXPLICIT_VR_BIG_ENDIAN and said is None and frame.header is None:
+        raise FrameDecodeError(
+            f"{where}: Explicit VR Big Endian ({EXPLICIT_VR_BIG_ENDIAN}) is stored, and the server does not say in"
+            " which transfer syntax it came.",
+            remedy="Have the server name it beside the media type (transfer-syntax=...), or send whole instances.",
+        )
+    doubtful = said == EXPLICIT_VR_BIG_ENDIAN and known not in {None, EXPLICIT_VR_BIG_ENDIAN}
     if doubtful and frame.header is None and stored.pixel.bits_allocated > _BITS_OF_A_BYTE:
         raise FrameDecodeError(
             f"{where}: it came as Explicit VR Big Endian ({EXPLICIT_VR_BIG_ENDIAN}), and the metadata say that {known}"

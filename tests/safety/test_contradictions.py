@@ -185,6 +185,28 @@ def test_lossless_frames_are_not_warned_of(opened: Opener, name: str) -> None:
         np.testing.assert_array_equal(image.levels[0][...], PIXELS)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_frames_of_big_endian_that_nobody_labels_come_out_of_the_whole_instance(opened: Opener, bits: int) -> None:
+    """Cut out of the file as they lie there: cells or words have their most significant byte first."""
+    pixels = distinct((3, 8, 10), bits)
+    series = volume(AXIAL, pixels, bits=bits, name=f"big endian {bits}")
+    for dataset in series.datasets:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+        dataset["PixelData"].VR = "OW"
+        dataset.file_meta.TransferSyntaxUID = dataset.AvailableTransferSyntaxUID = uids.EXPLICIT_VR_BIG_ENDIAN
+
+    def unlabelled(parts: Sequence[Part]) -> list[Part]:
+        swapped = (np.frombuffer(part.body, "<u2").astype(">u2").tobytes() for part in parts)
+        return [
+            part.with_body(body).with_header("Content-Type", "application/octet-stream")
+            for part, body in zip(parts, swapped, strict=True)
+        ]
+
+    image = opened(series, faults.change_parts(unlabelled))
+    np.testing.assert_array_equal(pixels_of(image), pixels)
+    assert opened.count("frames")
+
+
 # --- colour that is stored compressed ---
 
 
