@@ -9,11 +9,12 @@ import threading
 import weakref
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from dicomzarr.codecs.encoded_frame import EncodedFrame
+from dicomzarr.dicom.files.file_header import FileHeader
 from dicomzarr.disk.changes import Keep, Remove, Replace
 from dicomzarr.disk.held import HeldSeries, in_order, worth_searching
 from dicomzarr.disk.names import FrameName, Names
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 class _FrameFacts(msgspec.Struct, array_like=True, frozen=True):
     media_type: str
     transfer_syntax_uid: str | None
+    of_file: bool = False
+    """It was cut out of its file: nobody decoded it on the way, which decides how some colour is read."""
+
+
+_COMPARED: Final = FileHeader("", "", "", {})
+"""In the place of a header that was compared with the metadata before its frame was kept."""
 
 
 class DiskFrames:
@@ -72,7 +79,9 @@ class DiskFrames:
         if self._is_forgotten:
             return
         try:
-            facts = msgspec.json.encode(_FrameFacts(frame.media_type, frame.transfer_syntax_uid))
+            facts = msgspec.json.encode(
+                _FrameFacts(frame.media_type, frame.transfer_syntax_uid, frame.header is not None)
+            )
             content = Content(facts, bytes(frame.data))
         except (UnicodeEncodeError, MemoryError):  # a header may hold bytes that are no text
             return
@@ -123,7 +132,7 @@ def _frame(content: Content) -> EncodedFrame | None:
         facts = msgspec.json.decode(content.facts, type=_FrameFacts)
     except msgspec.DecodeError:  # of another release
         return None
-    return EncodedFrame(content.body, facts.media_type, facts.transfer_syntax_uid)
+    return EncodedFrame(content.body, facts.media_type, facts.transfer_syntax_uid, _COMPARED if facts.of_file else None)
 
 
 class DiskCache:

@@ -53,6 +53,7 @@ from dicomzarr.arrays.image import open_image
 from dicomzarr.codecs.encoded_frame import EncodedFrame
 from dicomzarr.demo.archive import Archive
 from dicomzarr.demo.server import DICOMwebServer
+from dicomzarr.dicom.files.file_header import FileHeader
 from dicomzarr.disk import generations, held, storage
 from dicomzarr.disk.cache import DiskCache
 from dicomzarr.disk.changes import Replace
@@ -120,6 +121,15 @@ def test_another_process_reads_what_this_one_kept(place: Path) -> None:
         "print(json.dumps(len(read(opened(cache_in(Path(sys.argv[1]))), range(1, 200)))))"
     )
     assert run_python(script, str(place)) == 99
+
+
+def test_what_came_out_of_a_file_is_known_to_have(place: Path) -> None:
+    frames = opened(cache_in(place))
+    frames.keep(key_of(1), frame_of(1))
+    frames.keep(key_of(2), frame_of(2)._replace(header=FileHeader(STUDY, SERIES, "RGB", {"Rows": 7})))
+    forget_storages()
+    found = asyncio.run(opened(cache_in(place)).frames([key_of(1), key_of(2)]))
+    assert {key.number: frame.header is not None for key, frame in found.items()} == {1: False, 2: True}
 
 
 def test_native_bytes_in_any_buffer_are_kept_as_bytes(place: Path) -> None:

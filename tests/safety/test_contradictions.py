@@ -14,12 +14,15 @@ import pytest
 from coded_frames import RGB, ybr
 from coded_frames import planes as planes_of
 from coded_frames import rle_by_hand as rle
+from disk_caches import forget_storages
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 from radiology_model import AXIAL, distinct
 from radiology_opened import Opener, pixels_of
 from radiology_volumes import secondary_capture, volume
+from serving import forget_servers
 
+import dicomzarr
 from dicomzarr.dicom import uids
 from dicomzarr.dicom.files.file_header import FileHeader
 from dicomzarr.dicom.pixels.pixels import PixelDescription
@@ -33,6 +36,7 @@ from dicomzarr.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from aiohttp.typedefs import Middleware
     from multipart_parts import Part
@@ -210,15 +214,16 @@ def test_frames_of_big_endian_that_nobody_labels_come_out_of_the_whole_instance(
 # --- colour that is stored compressed ---
 
 
-def coded(uid: str, frame: bytes, photometric: str, *, planar: int = 0) -> RadiologySeries:
-    """One picture, ``RGB``, as it is coded."""
+def coded(uid: str, frame: bytes, photometric: str, *, planar: int = 0, told: bool = True) -> RadiologySeries:
+    """One picture, ``RGB``, as it is coded; the metadata may tell how."""
     series = secondary_capture(RGB)
     (dataset,) = series.datasets
     dataset.PixelData = encapsulate([frame])
     dataset["PixelData"].VR = "OB"
     dataset.file_meta.TransferSyntaxUID = uid
     dataset.PhotometricInterpretation, dataset.PlanarConfiguration = photometric, planar
-    dataset.AvailableTransferSyntaxUID = uid
+    if told:
+        dataset.AvailableTransferSyntaxUID = uid
     return series
 
 
@@ -228,6 +233,20 @@ def decoded(pixels: bytes) -> Middleware:
     return faults.change_parts(
         lambda parts: [part.with_body(pixels).with_header("Content-Type", label) for part in parts]
     )
+
+
+def test_a_frame_out_of_its_file_is_read_alike_from_disk(opened: Opener, tmp_path: Path) -> None:
+    frame = imagecodecs.jpeg2k_encode(ybr(RGB), level=0, reversible=True, mct=False, codecformat="j2k")
+    series = coded(JPEG2000Lossless, bytes(frame), "YBR_FULL_422", told=False)
+    url = opened.url(series, WITHOUT_FRAMES)
+    first = pixels_of(dicomzarr.open(url, cache_dir=tmp_path))
+    assert np.abs(first.astype(int) - planes_of(RGB)).max() <= 3
+    forget_servers()
+    forget_storages()
+    asked = opened.count("frames")
+    assert np.array_equal(pixels_of(dicomzarr.open(url, cache_dir=tmp_path)), first)
+    assert opened.count("frames") == asked
+    forget_storages()
 
 
 def test_planes_that_the_server_decoded_come_out_of_the_whole_instance(opened: Opener) -> None:
