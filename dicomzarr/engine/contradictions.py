@@ -88,7 +88,7 @@ def decoded_lengths(stored: Instance) -> frozenset[int]:
 
 
 def doubt_decoded(frame: EncodedFrame, stored: Instance, where: str) -> None:
-    """Warn of colour that the server decoded, or raise when nobody can say how its samples lie.
+    """Warn of YCbCr that the server decoded, or raise when nobody can say how its samples lie.
 
     Attributes of the image describe what is stored. Whoever decodes it may choose another PlanarConfiguration
     (PS3.3 section C.7.6.3.1.3) and another colour model, and metadata that came before say neither.
@@ -109,4 +109,5 @@ def doubt_decoded(frame: EncodedFrame, stored: Instance, where: str) -> None:
             " (PlanarConfiguration 1). Nothing tells whether they still do.",
             remedy="Have the server send the stored frames (transfer-syntax=*), or whole instances.",
         )
-    warn_server_decoded()
+    if stored.pixel.photometric_interpretation != "RGB":  # no decoder makes anything else of RGB without loss
+        warn_server_decoded()
