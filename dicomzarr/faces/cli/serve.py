@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dicomzarr.faces.cli.terminal import Terminal
 
 _CREDENTIALS = ("user", "bearer_env", "header", "login", "cert")
-_OF_DICOMWEB = frozenset({"dicomweb", "writable", "name"})
+_OF_DICOMWEB = frozenset({"dicomweb", "writable", "name", "public_url"})
 _OF_BOTH = frozenset({"host", "port", "allow_origin", "quiet", "debug", "upstreams", "token"})
 """The last two are refused with their reason."""
 

@@ -41,6 +41,17 @@ def test_it_serves_until_it_is_ended(number: signal.Signals) -> None:
     assert err == "1 file was left out (no DICOM): README.md.\nCtrl-C ends it.\n"
 
 
+def test_links_begin_as_others_reach_it_through_a_proxy() -> None:
+    public = "https://pacs.example.org/dicom-web"
+    words = ["serve", "--dicomweb", str(FOLDER), "--port", "0", "--name", "pacs", "--public-url", public]
+    with piped(*COMMAND, *words) as process:
+        assert process.stdout is not None
+        (study,) = get(f"{process.stdout.readline().strip()}/studies").json()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SECONDS)
+    assert study["00081190"]["Value"] == [f"{public}/studies/{STUDY}"]
+
+
 def test_what_it_cannot_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(*words: object) -> tuple[int, str]:
         code = main(["serve", *map(str, words)])

@@ -83,6 +83,7 @@ def test_what_cannot_be_meant_is_one_line(words: list[str], capsys: pytest.Captu
     [
         ((".", "--writable"), "--writable would have no effect without --dicomweb"),
         ((".", "--name", "x"), "--name would have no effect without --dicomweb"),
+        ((".", "--public-url", "https://a.example/dicom-web"), "--public-url would have no effect without --dicomweb"),
         (("--dicomweb", ".", "--workers", "2"), "--workers would have no effect with --dicomweb"),
         (("--dicomweb", ".", "--phi", "--user", "x"), "--phi, --user would have no effect with --dicomweb"),
         (("--dicomweb", ".", "--cache-dir", "x"), "--cache-dir would have no effect with --dicomweb"),
