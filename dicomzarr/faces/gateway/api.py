@@ -158,10 +158,10 @@ def _shown(
     plan = store.plan
     paths = [*plan.image_paths, *plan.associated_paths]
     return {
-        "version": store.version,
+        "version": upstream.version_of(store),
         "zarr": {"0.5": f"/0.5/{below}", "0.4": f"/0.4/{below}"},
         "frames": f"/frames/{below}",
-        "drawn": {"version": seen.version, **({} if values is None else {"values": values})},
+        "drawn": {"version": upstream.version_of(seen), **({} if values is None else {"values": values})},
         "images": [{"path": path, "name": plan.at(path).name} for path in paths],
         "notices": list(map(without_files, plan.notices)),
     }

@@ -109,14 +109,14 @@ class Shared:
         held = {"chunks": int(self.chunks.currsize), "thumbnails": int(self.thumbnails.currsize)}
         return self.metrics.samples(self.upstreams.by_name.values(), held)
 
-    def located(self, store: SeriesStore, key: str) -> Located:
-        """What lies at a key of an opened series, and its entity tag."""
+    def located(self, upstream: Upstream, store: SeriesStore, key: str) -> Located:
+        """What lies at a key of a series that was opened there, and its entity tag."""
         known = self._located.get(store)
         if known is None:
             known = self._located[store] = Remembered(_MOST_LOCATED)
         found = known.get(key)
         if found is None:
-            found = known.remember(key, Located(store.locate(key), etag_of(store.version, key)))
+            found = known.remember(key, Located(store.locate(key), etag_of(upstream.version_of(store), key)))
         return found
 
 

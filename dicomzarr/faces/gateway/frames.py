@@ -39,8 +39,8 @@ async def serve_frame(call: Call) -> web.Response:
     if address.upstream is None or address.ref is None:
         raise absent("Frames lie below a series, under the keys of its chunks.")
     store = await address.upstream.store(address.ref, zarr_format=3, values=call.values)
-    kept = caching(call.request, store)
-    found, etag = call.shared.located(store, address.key)
+    kept = caching(call.request, address.upstream, store)
+    found, etag = call.shared.located(address.upstream, store, address.key)
     accepted = listed(call.request.headers, "Accept") or "*/*"
     values = _OCTETS in accepted
     if found is None and values and _is_absent_chunk(store, address.key) and not call.ends_with_slash:
@@ -65,7 +65,7 @@ async def serve_frame(call: Call) -> web.Response:
 
 async def _picture(call: Call, address: Address[Upstream], store: SeriesStore, chunk: Chunk, kept: str) -> web.Response:
     assert address.upstream is not None  # noqa: S101  # who calls this has looked
-    etag = etag_of("frame", store.version, address.key)
+    etag = etag_of("frame", address.upstream.version_of(store), address.key)
     _check_plan(chunk)
     if (chosen := selection(call.request, etag, chunk.size)).status == NOT_MODIFIED:
         reply = value_reply(chosen, etag=etag, size=chunk.size, data=None, content_type=_JPEG, caching=kept)

@@ -45,7 +45,7 @@ async def serve_series(call: Call, zarr_format: int) -> web.Response:
         renew=at_root,
         reopen=at_root and wants_newest(call.request),
     )
-    found, etag = call.shared.located(store, address.key)
+    found, etag = call.shared.located(address.upstream, store, address.key)
     if isinstance(found, Directory):
         call.kind = "listing"
         return _directory(call, store, address.key, found)
@@ -53,7 +53,7 @@ async def serve_series(call: Call, zarr_format: int) -> web.Response:
         raise absent(f"Series {address.series} has no key {address.key}.")
     if isinstance(found, Document):
         call.kind = "document"
-        return document_reply(call.request, found.data, caching=caching(call.request, store, ASK_AGAIN))
+        return document_reply(call.request, found.data, caching=caching(call.request, address.upstream, store))
     call.kind = "chunk"
     return await _chunk(call, address.upstream, store, etag, found)
 
@@ -62,7 +62,7 @@ async def _chunk(call: Call, upstream: Upstream, store: SeriesStore, etag: str, 
     if chunk.lost is not None:
         raise chunk.lost
     chosen = selection(call.request, etag, chunk.size)
-    kept = caching(call.request, store)
+    kept = caching(call.request, upstream, store)
     data = await chunk_bytes(call, upstream, store, etag, chunk) if needs_value(call.request, chosen) else None
     return value_reply(chosen, etag=etag, size=chunk.size, data=data, content_type=_OCTETS, caching=kept)
 
@@ -80,7 +80,7 @@ async def chunk_bytes(call: Call, upstream: Upstream, store: SeriesStore, etag: 
     return data
 
 
-def caching(request: web.BaseRequest, store: SeriesStore, otherwise: str = ASK_AGAIN) -> str:
+def caching(request: web.BaseRequest, upstream: Upstream, store: SeriesStore, otherwise: str = ASK_AGAIN) -> str:
     """How long a reply stays right: for ever, where the query says which version of the series it is of.
 
     Without, a series that has grown since would be mixed with what a browser has kept of it.
@@ -91,7 +91,7 @@ def caching(request: web.BaseRequest, store: SeriesStore, otherwise: str = ASK_A
     wanted = request.query.get("version")
     if wanted is None:
         return otherwise
-    if wanted != store.version:
+    if wanted != upstream.version_of(store):
         raise RefusedError(409, "The series has changed since this version of it was opened. Open it again.")
     return FOR_EVER
 

@@ -42,7 +42,7 @@ async def serve_thumbnail(call: Call, upstream: Upstream, ref: SeriesRef) -> web
     icc = _icc(call.request.query.get("icc"))
     store = await upstream.store(ref, zarr_format=3)
     values, _ = await drawn(upstream, ref, store)
-    name = etag_of("thumbnail", upstream.name, upstream.caller, store.version, str(size), icc or "")
+    name = etag_of("thumbnail", upstream.caller, upstream.version_of(store), str(size), icc or "")
     data = call.shared.thumbnails.get(name)
     if data is None:
         async with upstream.thumbnails.thumbnail():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,6 +111,17 @@ class Upstream:
         """
         options = {**self.options, "headers": {"Authorization": authorization}}
         return Upstream(self.name, self.url, options, caller=caller, budget=self.budget, thumbnails=self.thumbnails)
+
+    @cached_property
+    def _place(self) -> str:
+        return str(self.url)
+
+    def version_of(self, store: SeriesStore) -> str:
+        """Tells what is shown here of a series from all else.
+
+        Another archive may have other pixels under the same UIDs and metadata, as a copy without faces.
+        """
+        return sha256(f"{self._place} {store.version}".encode()).hexdigest()[:32]
 
     @property
     def is_far(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import re
 from contextlib import contextmanager
@@ -324,6 +325,31 @@ def test_each_upstream_has_its_own_paths(tmp_path: Path) -> None:
             assert ask(f"{running.url}/{prefix}/{mine}").status == 404
         names = [each["name"] for each in ask(f"{running.url}/api").json["upstreams"]]
         assert names == ["pacs", "disk"]
+
+
+def test_nothing_held_of_one_upstream_is_shown_as_anothers() -> None:
+    """Two archives may have a series with the same metadata and other pixels, as a copy without faces."""
+    slide = sparse_brightfield()
+    copies = copy.deepcopy(slide.datasets)
+    for dataset in copies:
+        dataset.PixelData = bytes(255 - each for each in dataset.PixelData)
+    path = f"studies/{slide.study_uid}/series/{slide.series_uid}"
+    with (
+        DICOMwebServer(Archive(slide.datasets)) as first,
+        DICOMwebServer(Archive(copies)) as second,
+        gateway(server_upstream(first, "first"), server_upstream(second, "second")) as running,
+    ):
+        chunks, pictures, versions = {}, {}, {}
+        for name, server in (("first", first), ("second", second)):
+            fs, root = fsspec.url_to_fs(server.series_url(slide.study_uid, slide.series_uid), zarr_format=3)
+            key = next(each for each in sorted(fs.find(root)) if "/c/" in each)
+            reply = ask(f"{running.url}/0.5/{name}/{path}.zarr/{key.removeprefix(f'{root}/')}")
+            assert reply.body == fs.cat_file(key)
+            chunks[name] = reply.body
+            pictures[name] = ask(f"{running.url}/api/{name}/{path}/thumbnail").body
+            versions[name] = ask(f"{running.url}/api/{name}/{path}").json["version"]
+        for each in (chunks, pictures, versions):
+            assert each["first"] != each["second"]
 
 
 def test_files_that_changed_are_seen_and_never_mixed(tmp_path: Path) -> None:
