@@ -119,7 +119,10 @@ def choose(accept: str, offers: Sequence[Representation], packagings: Iterable[P
                     entry.quality > 0
                     and _names(entry, offer, packaging)
                     and not any(
-                        other.specificity > entry.specificity and _names(other, offer, packaging) for other in ranges
+                        other.specificity > entry.specificity
+                        and other.quality < entry.quality
+                        and _names(other, offer, packaging)
+                        for other in ranges
                     )
                 ):
                     return Choice(offer, packaging)

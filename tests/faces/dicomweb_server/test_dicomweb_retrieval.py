@@ -75,6 +75,8 @@ def instance(server: DICOMwebServer, level0: pydicom.Dataset) -> str:
         (f"{MULTIPART}; transfer-syntax=*", (MANY, STORED)),
         (ANY_FRAMES, (MANY, STORED)),
         (f"{MULTIPART}; type={OCTETS}; transfer-syntax=*", (MANY, STORED)),
+        (f'{ANY_FRAMES}, {MULTIPART}; type="image/jpeg"; transfer-syntax={JPEG}', (MANY, STORED)),
+        (f'{ANY_FRAMES};q=0.9, {MULTIPART}; type="image/jpeg"; transfer-syntax={JPEG};q=0.1', (MANY, NATIVE)),
         (f'{MULTIPART}; type="image/jpeg"', (MANY, STORED)),
         (f'{MULTIPART}; type="image/*"', (MANY, STORED)),
         (f'{MULTIPART}; type="IMAGE/JPEG"; transfer-syntax={JPEG}', (MANY, STORED)),
