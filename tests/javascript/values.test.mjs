@@ -76,6 +76,24 @@ test("the header's window comes first; usual ones that it names are not said twi
   assert.deepEqual(values.first(0)?.low, windowAround(50, 350).low);
 });
 
+test("each channel is first seen in its own window, and the header's is offered only if it is of all", () => {
+  const said = (start, end) => ({ color: "FFFFFF", window: { min: 0, max: 4095, start, end } });
+  const of = (...channels) => new Values(image({ axes: "czyx", shape: [2, 4, 8, 8], facts: { windows: [{ center: 2048, width: 3000, function: "LINEAR" }] }, channels }));
+  const apart = of(said(0, 600), said(548, 3547));
+  assert.deepEqual(apart.first(0), { low: 0, high: 600, function: "LINEAR_EXACT" });
+  assert.deepEqual(apart.first(1), { low: 548, high: 3547, function: "LINEAR" });
+  assert.deepEqual(apart.presets, []);
+  const alike = of(said(548, 3547), said(548, 3547));
+  assert.deepEqual(alike.presets.map(({ name }) => name), ["Header"]);
+});
+
+test("a channel that has the header's window has its function too", () => {
+  const facts = { windows: [{ center: 300, width: 600, function: "SIGMOID" }] };
+  const channel = { color: "FFFFFF", window: { min: 0, max: 4095, start: 0, end: 600 } };
+  const values = new Values(image({ axes: "czyx", shape: [2, 4, 8, 8], facts, channels: [channel, channel] }));
+  assert.deepEqual(values.first(0), { low: 0, high: 600, function: "SIGMOID" });
+});
+
 test("only values that are Hounsfield units have that unit, and the windows that are usual in it", () => {
   for (const units of [undefined, "US", "PCT", "HU_MOD", "Z_EFF"]) {
     const values = new Values(image({ facts: { modality: "CT", units } }));

@@ -82,9 +82,17 @@ export class Values {
     return this.photometric ? this.photometric === "MONOCHROME1" : Boolean(this.channels[channel]?.inverted);
   }
 
-  /** @returns {Preset[]} windows of the header first, then those that are usual */
+  /** The first window of the header, of the frame in the middle: channels may have others, of which only `omero` tells. @returns {Window | null} */
+  get #header() {
+    const [first] = this.windows;
+    return first ? windowAround(first.center, first.width, first.function) : null;
+  }
+
+  /** @returns {Preset[]} windows of the header first, if they are of all channels, then those that are usual */
   get presets() {
-    const own = this.windows.map(({ center, width, name, function: shape }, index) => ({ name: spoken(name) || (index ? `Window ${index + 1}` : "Header"), window: windowAround(center, width, shape) }));
+    const header = this.#header;
+    const isOfAll = Array.from(this.channels, (_, channel) => this.first(channel)).every((first) => !header || !first || isAbout(header, first));
+    const own = (isOfAll ? this.windows : []).map(({ center, width, name, function: shape }, index) => ({ name: spoken(name) || (index ? `Window ${index + 1}` : "Header"), window: windowAround(center, width, shape) }));
     const usual = this.isHounsfield ? CT.map(([name, center, width]) => ({ name, window: windowAround(center, width) })) : [];
     const said = new Set(own.map(({ name }) => name));
     return [...own, ...usual.filter(({ name }) => !said.has(name))];
@@ -95,13 +103,13 @@ export class Values {
    * @param {number} channel @returns {Window | null}
    */
   first(channel) {
-    const [header] = this.windows;
+    const header = this.#header;
+    if (header && this.channels.length <= 1) return header;
     const said = this.channels[channel]?.window;
     const isWhole = !said || (said.start === said.min && said.end === said.max);
-    if (header && (this.channels.length <= 1 || !isWhole)) return windowAround(header.center, header.width, header.function);
     if (!said || this.differs(channel) || (isWhole && this.dtype !== "uint8")) return null;
     const [low, high] = [this.modality(said.start, {}), this.modality(said.end, {})].sort((one, other) => one - other);
-    return { low, high, function: "LINEAR_EXACT" };
+    return header && isAbout(header, { low, high }) ? header : { low, high, function: "LINEAR_EXACT" };
   }
 
   /**
@@ -183,6 +191,9 @@ export class Values {
     return known.every(Number.isNaN) ? "no value" : `${known.map(numberText).join(" ")} ${this.unit}`.trim();
   }
 }
+
+/** Whether a window has the ends of another, as far as they are computed. @param {Window} window @param {{low: number, high: number}} other */
+const isAbout = (window, { low, high }) => Math.max(Math.abs(window.low - low), Math.abs(window.high - high)) <= 1e-6 * (window.high - window.low);
 
 /** Names that headers write in capitals. @param {string|undefined} name */
 const spoken = (name) => (name && name === name.toUpperCase() ? name[0] + name.slice(1).toLowerCase() : (name ?? ""));
