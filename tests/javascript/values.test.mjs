@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { centered, numberText, steepness, Values, windowAround, windowOf, windowText } from "../../dicomzarr/faces/gateway/page/values.js";
+import { centered, frameTime, numberText, steepness, Values, windowAround, windowOf, windowText } from "../../dicomzarr/faces/gateway/page/values.js";
 import { typed } from "../../dicomzarr/faces/gateway/page/frames.js";
 import { segments } from "../../dicomzarr/faces/gateway/page/stage.js";
 import { image } from "./images.mjs";
@@ -92,6 +92,14 @@ test("a channel that has the header's window has its function too", () => {
   const channel = { color: "FFFFFF", window: { min: 0, max: 4095, start: 0, end: 600 } };
   const values = new Values(image({ axes: "czyx", shape: [2, 4, 8, 8], facts, channels: [channel, channel] }));
   assert.deepEqual(values.first(0), { low: 0, high: 600, function: "SIGMOID" });
+});
+
+test("a time is seen as long as FrameTime says, and a tenth of a second where it says nothing", () => {
+  const even = { axis: "t", values: [0, 40, 80], unit: "ms" }, uneven = { axis: "t", values: [0, 40, 240] };
+  assert.deepEqual([0, 1, 2].map((t) => frameTime(even, t)), [40, 40, 40]);
+  assert.deepEqual([0, 1, 2].map((t) => frameTime(uneven, t)), [40, 200, 200]);
+  assert.equal(frameTime({ axis: "t", values: [0, 5] }, 0), 20);
+  for (const unknown of [undefined, { axis: "z", values: [0, 40] }, { axis: "t", values: [0, null] }, { axis: "t", values: [0] }]) assert.equal(frameTime(unknown, 0), 100);
 });
 
 test("only values that are Hounsfield units have that unit, and the windows that are usual in it", () => {

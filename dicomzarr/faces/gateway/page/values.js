@@ -220,6 +220,21 @@ export function centered({ low, high, function: shape = "LINEAR" }) {
 /** @param {Record<string, number>} at indices of a frame */
 const place = ({ t, z }) => `${t ?? 0} ${z ?? 0}`;
 
+/** Milliseconds of a frame of which the header says nothing. */
+const FRAME_TIME = 100;
+
+/**
+ * Milliseconds that a time is seen: those until the next, the last as long as the one before.
+ * @param {{axis: string, values: (number|null)[]} | undefined} times milliseconds along t, as FrameTime has them (PS3.3 section C.7.6.5)
+ * @param {number} t
+ */
+export function frameTime(times, t) {
+  if (times?.axis !== "t") return FRAME_TIME;
+  const { values } = times, next = Math.min(t + 1, values.length - 1);
+  const step = (values[next] ?? NaN) - (values[next - 1] ?? NaN);
+  return step > 0 ? Math.max(20, step) : FRAME_TIME;
+}
+
 /** A number without the noise of the arithmetic before it. @param {number} value */
 export const tidy = (value) => Number(value.toPrecision(12));
 

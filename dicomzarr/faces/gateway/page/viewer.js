@@ -8,7 +8,7 @@ import { sayView, viewOf } from "./link.js";
 import { Panel } from "./panel.js";
 import { Planes, whyNoPlanes } from "./planes.js";
 import { segments, Stage } from "./stage.js";
-import { Values } from "./values.js";
+import { frameTime, Values } from "./values.js";
 import { openSeries } from "./zarr.js";
 
 /** @typedef {import("./zarr.js").Image} Image */
@@ -251,15 +251,14 @@ export class Viewer {
     if (this.stage instanceof Stage) this.stage.plays = on;
     if (on && this.view && this.image && this.stage) {
       const times = this.image.finest.length("t") > 1, count = this.image.finest.length(times ? "t" : "z");
-      const each = Math.max(20, this.#frameTime());
       let last = performance.now();
       this.stage.redraw();  // which asks for what is seen next
       const step = (/** @type {number} */ now) => {
         this.playing = requestAnimationFrame(step);
-        const { stage, view: { z, t } } = /** @type {{stage: Stage | Planes, view: View}} */ (/** @type {unknown} */ (this));
+        const { stage, image, view: { z, t } } = /** @type {{stage: Stage | Planes, image: Image, view: View}} */ (/** @type {unknown} */ (this));
         const next = /** @type {[number, number]} */ (times ? [z, (t + 1) % count] : [(z + 1) % count, t]);
         // What has not come is waited for, neither skipped nor shown as a gap.
-        if (now - last < each || stage.missing || (stage instanceof Stage && !stage.holds(...next))) return;
+        if (now - last < frameTime(image.facts.coordinates?.frame_time, t) || stage.missing || (stage instanceof Stage && !stage.holds(...next))) return;
         last = now;
         if (times) this.toTime(next[1]);
         else this.toSlice(next[0]);
@@ -267,13 +266,6 @@ export class Viewer {
       this.playing = requestAnimationFrame(step);
     }
     this.panel?.update();
-  }
-
-  /** Milliseconds of a frame: as the header says, else a tenth of a second. */
-  #frameTime() {
-    const said = this.image?.facts.coordinates?.frame_time ?? this.image?.facts.frame_time;
-    const value = Array.isArray(said?.values) ? Number(said.values.flat(3)[0]) : Number(said);
-    return value > 0 ? value : 100;
   }
 
   #drawn() {
