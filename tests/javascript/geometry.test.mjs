@@ -18,6 +18,7 @@ test("letters say where a direction points, the largest part first", () => {
   assert.equal(letters(direction(SAGITTAL, 1)), "F");
   assert.equal(letters([0.6, 0, -0.8]), "FL");
   assert.equal(letters([0.05, 0.99, 0.1]), "P");
+  assert.deepEqual([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, -0.8, -0.6]].map((vector) => letters(vector, true)), ["LE", "D", "CR", "VCD"]);
 });
 
 test("the inverse of an affine undoes it", () => {

@@ -43,17 +43,19 @@ export function upright(affine) {
 export const shear = (affine) => (180 / Math.PI) * Math.acos(Math.min(1, dot(direction(affine, 2), upright(affine)[2])));
 
 const LETTERS = [["R", "L"], ["A", "P"], ["F", "H"]];
+/** Of animals on four legs: right and left, ventral and dorsal, caudal and cranial. */
+const LETTERS_OF_ANIMALS = [["RT", "LE"], ["V", "D"], ["CD", "CR"]];
 
 /**
  * Anatomical letters towards which a direction points, the largest part first; parts under 0.2 (12 degrees) are left out.
  * Towards growing x is left, growing y posterior, growing z head (PS3.3 section C.7.6.2.1.1).
- * @param {number[]} vector of length 1, LPS
+ * @param {number[]} vector of length 1, LPS @param {boolean} [isAnimal] AnatomicalOrientationType is QUADRUPED (section C.7.6.1.1.1)
  */
-export function letters(vector) {
+export function letters(vector, isAnimal = false) {
   return [0, 1, 2]
     .filter((axis) => Math.abs(vector[axis]) > 0.2)
     .sort((one, other) => Math.abs(vector[other]) - Math.abs(vector[one]))
-    .map((axis) => LETTERS[axis][vector[axis] > 0 ? 1 : 0])
+    .map((axis) => (isAnimal ? LETTERS_OF_ANIMALS : LETTERS)[axis][vector[axis] > 0 ? 1 : 0])
     .join("");
 }
 

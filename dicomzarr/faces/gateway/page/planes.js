@@ -344,7 +344,8 @@ export class Planes {
       return vector.map((value) => value / length);
     };
     const [east, south] = [to(right), to(down)];
-    return [letters(opposite(east)), letters(east), letters(opposite(south)), letters(south)];
+    const isAnimal = this.image.facts.anatomical_orientation === "QUADRUPED";
+    return [opposite(east), east, opposite(south), south].map((vector) => letters(vector, isAnimal));
   }
 
   /** Where the cursor lies in a plane: parts of its width and height. @param {number} index */

@@ -330,13 +330,14 @@ export class Viewer {
     } else if (stage && image && view) {
       const affine = image.facts.affine ?? image.facts.plane_affine;
       if (affine && image.facts.affine_reference === "patient") {
+        const isAnimal = image.facts.anatomical_orientation === "QUADRUPED";
         let [right, down] = [direction(affine, 0), direction(affine, 1)];
         if (view.flip) right = opposite(right);
         for (let turn = 0; turn < view.turn; turn += 1) [right, down] = [opposite(down), right];
-        mark(letters(opposite(right)), 14, height / 2);
-        mark(letters(right), width - 14, height / 2);
-        mark(letters(opposite(down)), width / 2, 16);
-        mark(letters(down), width / 2, height - 16);
+        mark(letters(opposite(right), isAnimal), 14, height / 2);
+        mark(letters(right, isAnimal), width - 14, height / 2);
+        mark(letters(opposite(down), isAnimal), width / 2, 16);
+        mark(letters(down, isAnimal), width / 2, height - 16);
       }
       marks.push(...this.#navigator(stage));
     }
