@@ -115,10 +115,12 @@ def add_labels(plan: SeriesPlan, segmentations: Sequence[Series]) -> SeriesPlan:
     notices = list(plan.notices)
     for series in segmentations:
         try:
-            for place, label in _placed(plan.images, series, notices):
-                labels[place].append(label)
+            placed = list(_placed(plan.images, series, notices))
         except MetadataError as error:
             notices.append(f"Segmentation series {series.series_uid} is no label: {error}")
+            continue
+        for place, label in placed:
+            labels[place].append(label)
     images = tuple(replace(image, labels=tuple(labels[place])) for place, image in enumerate(plan.images))
     notices += _without_times(images)
     for series in segmentations:

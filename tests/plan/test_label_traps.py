@@ -731,6 +731,16 @@ def test_a_broken_segmentation_breaks_no_image(opened: Opener, damage: Callable[
     assert "is no label" in image.notices[0]
 
 
+def test_a_segmentation_that_contradicts_itself_is_no_label_with_any_segment(opened: Opener) -> None:
+    found = segmented(SOURCES, random_masks((2, *SHAPE)), name="contradictory").dataset
+    *_, before, last = found.PerFrameFunctionalGroupsSequence
+    assert int(last.SegmentIdentificationSequence[0].ReferencedSegmentNumber) == 2
+    last.PlanePositionSequence = copy.deepcopy(before.PlanePositionSequence)
+    image = open_labelled(opened, found)
+    assert not image.labels
+    assert "one segment at one place" in notice_of(image, found)
+
+
 def test_the_background_that_a_label_map_describes_covers_nothing(opened: Opener) -> None:
     numbers = np.random.default_rng(3).integers(0, 4, SHAPE).astype(np.uint8)
     found = segmented(SOURCES, numbers, kind=LABELMAP, count=3, name="described").dataset
