@@ -93,14 +93,13 @@ def _channel(channel: Channel) -> dict[str, object]:
 
 def _image_label(image: ImagePlan) -> dict[str, object]:
     """Colours and names of the segments; the background, which a label map may describe as one, is transparent."""
-    background = {0, int(image.levels[0].fill_value)}  # and PixelPaddingValue (PS3.3 section C.8.20.2)
-    colors = [
-        {"label-value": each.number, "rgba": [*bytes.fromhex(each.color), 0 if each.number in background else 255]}
-        for each in image.segments
-        if each.color
-    ]
+    colors = {each.number: [*bytes.fromhex(each.color), 255] for each in image.segments if each.color}
+    padding = int(image.levels[0].fill_value)  # PixelPaddingValue (PS3.3 section C.8.20.2), which no reader takes for 0
+    described = {each.number for each in image.segments}
+    for number in ({0} & described) | ({padding} - {0}):
+        colors[number] = [*colors.get(number, [0, 0, 0])[:3], 0]
     return {
-        **({"colors": colors} if colors else {}),
+        **({"colors": [{"label-value": number, "rgba": rgba} for number, rgba in colors.items()]} if colors else {}),
         "properties": [{"label-value": each.number, "name": each.label} for each in image.segments],
         "source": {"image": "../../"},
     }

@@ -151,6 +151,12 @@ test("segments have names and colours, and some when the header gives none", () 
   assert.match(other.color, /^[0-9a-f]{6}$/);
 });
 
+test("the background that a label map describes is no segment", () => {
+  const properties = [0, 1, 255].map((number) => ({ "label-value": number, name: `number ${number}` }));
+  const label = { properties, colors: [{ "label-value": 255, rgba: [0, 0, 0, 0] }] };
+  assert.deepEqual(segments(image({ dtype: "uint8", label })).map(({ number }) => number), [1]);
+});
+
 test("what is no number is left out of a measured window, and is no value", () => {
   const values = new Values(image({ dtype: "float32", facts: { units: "US" } }));
   const numbers = Float32Array.from({ length: 1000 }, (_, i) => i / 1e6);

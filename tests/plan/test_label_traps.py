@@ -749,3 +749,18 @@ def test_the_background_that_a_label_map_describes_covers_nothing(opened: Opener
     (name,) = image.labels
     described = group_at(image.url, storage_options={"labels": True})[f"labels/{name}"].attrs["ome"]["image-label"]
     assert {color["label-value"]: color["rgba"][3] for color in described["colors"]} == {0: 0, 1: 255, 2: 255, 3: 255}
+
+
+@pytest.mark.parametrize(("padding", "clear"), [(3, {3}), (9, {9}), (0, {0})])
+def test_the_background_is_clear_whatever_its_number_and_whether_it_has_a_colour(
+    opened: Opener, padding: int, clear: set[int]
+) -> None:
+    numbers = np.random.default_rng(3).integers(0, 4, SHAPE).astype(np.uint8)
+    found = segmented(SOURCES, numbers, kind=LABELMAP, count=3, name="padded").dataset
+    found.PixelPaddingValue = padding
+    for item in found.SegmentSequence:
+        item.pop("RecommendedDisplayCIELabValue", None)
+    image = open_labelled(opened, found)
+    (name,) = image.labels
+    described = group_at(image.url, storage_options={"labels": True})[f"labels/{name}"].attrs["ome"]["image-label"]
+    assert {color["label-value"] for color in described["colors"] if not color["rgba"][3]} == clear | {0}

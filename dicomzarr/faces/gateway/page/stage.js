@@ -469,13 +469,14 @@ export const rgb = (color) => [0, 2, 4].map((start) => parseInt(color.slice(star
 const TONES = ["e6194b", "3cb44b", "4363d8", "f58231", "911eb4", "42d4f4", "f032e6", "bfef45", "fabed4", "469990"];
 
 /**
- * The segments of a label image.
+ * The segments of a label image, without those that its document gives no opacity: its background.
  * @param {Image} label
  * @returns {{id: string, number: number, name: string, color: string}[]}
  */
 export function segments(label) {
   const colors = new Map((label.label.colors ?? []).map((/** @type {any} */ each) => [each["label-value"], each.rgba]));
-  return (label.label.properties ?? []).map((/** @type {any} */ each) => {
+  const isSegment = (/** @type {any} */ each) => each["label-value"] !== 0 && colors.get(each["label-value"])?.[3] !== 0;
+  return (label.label.properties ?? []).filter(isSegment).map((/** @type {any} */ each) => {
     const number = each["label-value"];
     const rgba = colors.get(number);
     const color = rgba ? rgba.slice(0, 3).map((/** @type {number} */ part) => part.toString(16).padStart(2, "0")).join("") : TONES[number % TONES.length];
