@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dicomzarr.dicom.model.image_model import frame_groups, source_images
+from dicomzarr.dicom.model.values import AttributeReader
 from dicomzarr.dicom.segmentation import Segment
 from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.grid import ABSENT
@@ -22,11 +25,12 @@ from dicomzarr.plan.tile_lists import is_tile_list
 from dicomzarr.plan.volumes import GridFrameIndex, segment_number
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
     from dicomzarr.dicom.instance import FrameRef, Instance
+    from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicom.volume.frame import Frame
     from dicomzarr.plan.attributes import Affine
@@ -42,6 +46,13 @@ _ON_MATRIX: Final = 0.25
 
 _FAR: Final = 10.0
 """Voxels up to which it is said how far off the grid something lies."""
+
+_BY_SOURCE: Final = (
+    "frames have no ImagePositionPatient: they lie on those that they were derived from (DerivationImageSequence)."
+)
+
+_SAME_SPACING: Final = 1e-3
+"""Relative difference up to which the pixels of two images are of one size."""
 
 _NOWHERE: Final = np.full(3, np.nan)
 
@@ -90,9 +101,25 @@ class OneChannel:
         yield from self.frames.state()
 
 
-def refers_to(segmentation: Series, series: str) -> bool:
-    """Whether a series of segmentations says that it was made of another series."""
-    return any(series in source_series(item) for item in segmentation.items.values())
+def refers_to(segmentation: Series, series: Series) -> bool:
+    """Whether a series of segmentations says that it was made of another series, or of instances of it.
+
+    Raises:
+        MetadataError: Its functional groups are no DICOM JSON.
+    """
+    if any(series.series_uid in source_series(item) for item in segmentation.items.values()):
+        return True
+    uids = {instance.sop_instance_uid for instance in series.instances}
+    nameless = (item for item in segmentation.items.values() if not any(source_series(item)))
+    return any(not uids.isdisjoint(_source_uids(item)) for item in nameless)
+
+
+def _source_uids(item: ImageItem) -> Iterator[str]:
+    """The SOP Instance UIDs of what the frames of an instance were derived from."""
+    read = AttributeReader("")
+    per_frame = () if item.per_frame_groups is None else frame_groups(item.per_frame_groups)
+    for groups in chain(item.shared_groups.items, per_frame):
+        yield from filter(None, (read.address(source.sop_instance_uid) for source in source_images(groups)))
 
 
 def may_be_of(segmentation: Series, series: Series) -> bool:
@@ -142,24 +169,7 @@ def _without_times(images: Iterable[ImagePlan]) -> Iterator[str]:
 def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> Iterator[tuple[int, ImagePlan]]:
     """(place of the image, label) of each segment that lies on one; a notice of each that does not."""
     if series.is_slide:
-        for found in plan_slide(series).images:
-            header = _header_of(found, series)
-            if is_tile_list(found):
-                notices.append(_no_label(series, f"instance {header.sop_instance_uid} is a list of tiles"))
-                continue
-            levels = [_level_of(image, found) for image in images]
-            if header.segmentation is None or header.segmentation.kind == "FRACTIONAL" or not any(levels):
-                reason = f"instance {header.sop_instance_uid} {_why_on_no_level(images, found, header)}"
-                notices.append(_no_label(series, reason))
-                continue
-            for place, level in enumerate(levels):
-                if level is not None:
-                    yield from ((place, label) for label in _tiled(images[place], level, found, header, series))
-            notices += [
-                _no_label(series, _why_no_number("tiles", header, number))
-                for number in found.numbers
-                if not _is_label(header, number)
-            ]
+        yield from _placed_tiles(images, series, notices)
         return
     for shown in _segments(frames_of(series.items, series.remarks), series, notices):
         placed = [(place, cells) for place, image in enumerate(images) if (cells := _cells(image, shown)) is not None]
@@ -170,11 +180,35 @@ def _placed(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> 
             reason += _beside(images, shown.frames)
             notices.append(_no_label(series, reason))
             continue
+        if any(frame.position is None for frame in shown.frames):
+            series.remarks.say(_BY_SOURCE)
         for place, cells in placed:
             index = GridFrameIndex(cells, tuple(frame.ref for frame in shown.frames))
             first = shown.frames[0]
             fill = padding_value(first.instance, first.item) or 0 if shown.segment is None else 0
             yield place, _label(images[place], images[place].levels[0], index, shown, series, fill=fill)
+
+
+def _placed_tiles(images: Sequence[ImagePlan], series: Series, notices: list[str]) -> Iterator[tuple[int, ImagePlan]]:
+    """The same of segmented slides."""
+    for found in plan_slide(series).images:
+        header = _header_of(found, series)
+        if is_tile_list(found):
+            notices.append(_no_label(series, f"instance {header.sop_instance_uid} is a list of tiles"))
+            continue
+        levels = [_level_of(image, found) for image in images]
+        if header.segmentation is None or header.segmentation.kind == "FRACTIONAL" or not any(levels):
+            reason = f"instance {header.sop_instance_uid} {_why_on_no_level(images, found, header)}"
+            notices.append(_no_label(series, reason))
+            continue
+        for place, level in enumerate(levels):
+            if level is not None:
+                yield from ((place, label) for label in _tiled(images[place], level, found, header, series))
+        notices += [
+            _no_label(series, _why_no_number("tiles", header, number))
+            for number in found.numbers
+            if not _is_label(header, number)
+        ]
 
 
 def _no_label(series: Series, reason: str) -> str:
@@ -281,7 +315,46 @@ def _slices_of(image: ImagePlan, frames: Sequence[Frame]) -> npt.NDArray[np.int6
     """The slice of an image that each frame covers, voxel for voxel; -1 where it covers none."""
     nearest, off = _nearest(image, frames)
     places = np.where(off <= _ON_GRID, nearest, ABSENT).astype(np.int64)
-    return np.full_like(places, ABSENT) if _are_coarser(places, frames[0].between, image) else places
+    if _are_coarser(places, frames[0].between, image):
+        return np.full_like(places, ABSENT)
+    unplaced = [place for place, frame in enumerate(frames) if frame.position is None]
+    if unplaced and _has_pixels_of(image, frames[0]):
+        known = _slices_of_frames(image)
+        places[unplaced] = [_slice_of_sources(known, frames[place]) for place in unplaced]
+    return places
+
+
+def _slices_of_frames(image: ImagePlan) -> dict[str, dict[int, int]]:
+    """The slice of each frame of an image, by SOP Instance UID and frame number."""
+    index, names = image.levels[0].frames, [axis.name for axis in image.axes]
+    found: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    if isinstance(index, GridFrameIndex):
+        for cell in np.argwhere(index.cells != ABSENT).tolist():
+            frame = index.frames[int(index.cells[tuple(cell)])]
+            found[frame.instance.sop_instance_uid][frame.number] = cell[names.index("z")] if "z" in names else 0
+    return found
+
+
+def _slice_of_sources(known: Mapping[str, Mapping[int, int]], frame: Frame) -> int:
+    """The one slice that a frame was derived from; of an instance that is named without frame numbers, all count."""
+    found = {
+        known[uid][number]
+        for uid, numbers in frame.sources
+        if uid in known
+        for number in (numbers or known[uid])
+        if number in known[uid]
+    }
+    return found.pop() if len(found) == 1 else ABSENT
+
+
+def _has_pixels_of(image: ImagePlan, frame: Frame) -> bool:
+    """Whether frames have the rows and columns of an image, pixels of its size, and no other frame of reference."""
+    pixel, level = frame.instance.pixel, image.levels[0]
+    spaces = {frame.instance.frame_of_reference_uid, image.frame_of_reference_uid} - {None, ""}
+    ours = level.scale[-2:]
+    theirs = ours if frame.spacing is None or image.axes[-1].unit is None else frame.spacing
+    alike = len(spaces) <= 1 and level.shape[-2:] == (pixel.rows, pixel.columns)
+    return alike and np.allclose(theirs, ours, rtol=_SAME_SPACING, atol=0)
 
 
 def _beside(images: Sequence[ImagePlan], frames: Sequence[Frame]) -> str:

@@ -36,12 +36,13 @@ async def segmentations_of(endpoint: Endpoint, key: SeriesKey, series: Series) -
     for uid in sorted(listed):
         try:
             opened = await endpoint.series(SeriesKey(SeriesRef(study, uid), key.disk))
+            refers = refers_to(opened.parsed.series, series)
         except UnsupportedSeriesError:
             continue  # a server may have ignored that only segmentations were wanted
         except MetadataError as error:
             notices.append(f"Segmentation series {uid} is no label: {error}")
             continue
-        if refers_to(opened.parsed.series, key.ref.series):
+        if refers:
             found.append(opened)
         elif may_be_of(opened.parsed.series, series):
             notices.append(

@@ -12,8 +12,9 @@ import pytest
 from highdicom.seg import SegmentationTypeValues
 from opened import group_at
 from pydicom.datadict import tag_for_keyword
-from pydicom.uid import generate_uid
+from pydicom.uid import ComputedRadiographyImageStorage, generate_uid
 from radiology_model import AXIAL, distinct, series_of
+from radiology_multiframe import enhanced_volume
 from radiology_opened import Opener, affine_of, axes_of, pixels_of, shows, units_of
 from radiology_traps import paint, twin
 from segmentable import CT, SHAPE, SOURCES, slices
@@ -666,6 +667,144 @@ def test_what_else_tells_frames_apart_is_never_a_channel_of_segments(opened: Ope
     ]
     assert all(len({channel.label for channel in one.channels}) == len(one.channels) for one in images)
     assert sorted(found) == sorted((LABELS[number - 1], pixels.tobytes()) for (number, _), pixels in shown.items())
+
+
+# --- frames that name what they were derived from, and no place of their own
+
+
+def forget_places(dataset: Dataset) -> Dataset:
+    """Take all that places frames, so that DerivationImageSequence alone says where they lie."""
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        groups.pop("PlanePositionSequence", None)
+    for name in ("PlaneOrientationSequence", "PlanePositionSequence"):
+        dataset.SharedFunctionalGroupsSequence[0].pop(name, None)
+    return dataset
+
+
+def derived(masks: Mask, name: str, **more: Any) -> Dataset:
+    """A segmentation of the CT whose frames have no place."""
+    return forget_places(segmented(SOURCES, masks, name=name, **more).dataset)
+
+
+def sources_of(dataset: Dataset) -> Iterator[Dataset]:
+    """The item of what each frame was derived from."""
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        yield groups.DerivationImageSequence[0].SourceImageSequence[0]
+
+
+def as_radiographs(images: Sequence[Dataset]) -> list[Dataset]:
+    """The slices as if they were pictures that nothing places."""
+    pictures = copy.deepcopy(list(images))
+    for picture in pictures:
+        picture.Modality, picture.SOPClassUID = "CR", ComputedRadiographyImageStorage
+        picture.file_meta.MediaStorageSOPClassUID = picture.SOPClassUID
+        for name in ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient"):
+            delattr(picture, name)
+    return pictures
+
+
+def test_frames_without_a_place_lie_on_those_that_they_were_derived_from(opened: Opener) -> None:
+    masks = np.concatenate([masks_on([1, 3]), masks_on([0, 4], 1)])
+    found = derived(masks, "derived")
+    image = open_labelled(opened, found)
+    assert shows_ct(image)
+    shown = {label.segments[0].number: pixels_of(label) for label in image.labels.values()}
+    assert shown.keys() == {1, 2}
+    for number, mask in enumerate(masks, 1):
+        assert np.array_equal(shown[number], mask.astype(int) * number)
+    assert "derived from (DerivationImageSequence)" in notice_of(image, found)
+    assert np.array_equal(image.label_map(overlap="first").values > 0, masks.any(axis=0))
+
+
+def test_a_label_map_without_places_lies_on_what_it_was_derived_from(opened: Opener) -> None:
+    numbers = np.random.default_rng(4).integers(0, 4, SHAPE).astype(np.uint8)
+    numbers[2] = 0
+    image = open_labelled(opened, derived(numbers, "derived map", kind=LABELMAP))
+    ((_, label),) = image.labels.items()
+    assert np.array_equal(pixels_of(label), numbers)
+
+
+def _with_pixels_moved(dataset: Dataset) -> None:
+    for source in sources_of(dataset):
+        source.SpatialLocationsPreserved = "NO"
+
+
+def _with_larger_pixels(dataset: Dataset) -> None:
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.PixelSpacing = [2 * float(size) for size in measures.PixelSpacing]
+
+
+def _of_other_instances(dataset: Dataset) -> None:
+    for source in sources_of(dataset):
+        source.ReferencedSOPInstanceUID = "1.2.3.4"
+
+
+@pytest.mark.parametrize("change", [_with_pixels_moved, _with_larger_pixels, _of_other_instances])
+def test_what_was_derived_from_other_pixels_is_no_label(opened: Opener, change: Callable[[Dataset], None]) -> None:
+    found = derived(masks_on([1, 3]), "derived otherwise")
+    change(found)
+    image = open_labelled(opened, found)
+    assert shows_ct(image)
+    assert not image.labels
+    assert "2 of 2 frames of segment 1 lie on no image's grid" in notice_of(image, found)
+
+
+def test_segments_of_pictures_without_a_place_are_labels_of_the_picture_that_they_name(opened: Opener) -> None:
+    pictures = as_radiographs(SOURCES)
+    masks = masks_on([1, 3])
+    found = derived(masks, "of radiographs")
+    del found.FrameOfReferenceUID
+    image = open_labelled(opened, found, images=pictures)
+    assert len(image.images) == len(pictures)
+    places = {str(picture.SOPInstanceUID): place for place, picture in enumerate(pictures)}
+    for one in image.images:
+        (uid,) = one.plan.levels[0].attributes.sop_instance_uids
+        labels = [pixels_of(label) for label in one.labels.values()]
+        assert len(labels) == (places[uid] in {1, 3})
+        assert all(np.array_equal(label, masks[0, places[uid]]) for label in labels)
+
+
+@pytest.mark.parametrize(("numbers", "count"), [([3], 1), ([], 0), ([9], 0)], ids=str)
+def test_a_segment_of_one_slice_of_many_in_an_instance_lies_on_that_slice(
+    opened: Opener, numbers: list[int], count: int
+) -> None:
+    several = enhanced_volume(distinct(SHAPE), AXIAL)
+    (stored,) = several.datasets
+    third = stored.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0].ImagePositionPatient
+    place = int(np.argmin([abs(AXIAL.position(place)[2] - float(third[2])) for place in range(SHAPE[0])]))
+    masks = masks_on([1])
+    found = copy.deepcopy(derived(masks, "of one frame"))  # which shares elements with what was segmented
+    for source in sources_of(found):
+        source.ReferencedSOPInstanceUID = stored.SOPInstanceUID
+        source.pop("ReferencedFrameNumber", None)
+        if numbers:
+            source.ReferencedFrameNumber = numbers
+    del found.FrameOfReferenceUID
+    found.StudyInstanceUID = stored.StudyInstanceUID
+    found.ReferencedSeriesSequence[0].SeriesInstanceUID = stored.SeriesInstanceUID
+    server = opened.serve([stored, found])
+    image = dicomzarr.open(server.series_url(several.study_uid, several.series_uid), labels=True)
+    assert len(image.labels) == count
+    for label in image.labels.values():
+        expected = np.zeros(SHAPE, np.uint8)
+        expected[place] = masks[0, 1]
+        assert np.array_equal(pixels_of(label), expected)
+
+
+@pytest.mark.parametrize("places", [True, False])
+def test_a_segmentation_that_names_no_series_is_of_that_whose_instances_it_names(
+    opened: Opener,
+    places: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    masks = masks_on([1, 3])
+    found = segmented(SOURCES, masks, name="of instances").dataset
+    del found.ReferencedSeriesSequence
+    if not places:
+        del forget_places(found).FrameOfReferenceUID
+    image = open_labelled(opened, found)
+    ((_, label),) = image.labels.items()
+    assert np.array_equal(pixels_of(label), masks[0])
+    assert np.array_equal(image.label_map().values, masks[0])
 
 
 # --- places of what is there

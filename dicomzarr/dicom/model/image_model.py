@@ -11,6 +11,7 @@ import msgspec
 
 from dicomzarr.dicom.model.binary import NO_BYTES, BinaryLeaf
 from dicomzarr.dicom.model.json_model import (
+    ABSENT,
     EMPTY,
     CodeItem,
     InstanceItem,
@@ -146,6 +147,20 @@ class MappingItem(msgspec.Struct, frozen=True):
     table: Leaf = _tag("00409212")
 
 
+class SourceImageItem(msgspec.Struct, frozen=True):
+    """One item of the Source Image Sequence, PS3.3 section C.7.6.16.2.6."""
+
+    sop_instance_uid: Leaf = _tag("00081155")
+    frame_numbers: Leaf = _tag("00081160")
+    locations_preserved: Leaf = _tag("0028135A")
+
+
+class DerivationItem(msgspec.Struct, frozen=True):
+    """One item of the Derivation Image Sequence, likewise."""
+
+    sources: Sequence[SourceImageItem] = _sequence("00082112")
+
+
 class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     """One item of the Shared or Per-Frame Functional Groups Sequence, PS3.3 section C.7.6.16."""
 
@@ -187,6 +202,8 @@ class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     frame_voi_lut: Sequence[Macro] = _sequence("00289132")
     real_world_value_mapping: Sequence[MappingItem] = _sequence("00409096")
     segment_identification: Sequence[Macro] = _sequence("0062000A")
+    derivation_image: msgspec.Raw = msgspec.field(name="00089124", default=ABSENT)
+    """As it was sent: most frames have it, and few are asked; see `source_images`."""
     plane_position_slide: Sequence[Macro] = _sequence("0048021A")
     optical_path_identification: Sequence[Macro] = _sequence("00480207")
     converted: Sequence[ImageItem] = _sequence("00209171")
@@ -441,6 +458,7 @@ _PRIVATE: Final = {
 """Private ones by their group: what each has behind the number of its block."""
 
 _GROUPS = msgspec.json.Decoder(list[FrameGroups | None])
+_DERIVATION = msgspec.json.Decoder(Sequence[DerivationItem])
 NO_GROUPS = FrameGroups()
 """What stands for the functional groups of a frame that has none."""
 NO_MACRO = Macro()
@@ -466,3 +484,14 @@ def frame_groups(sequence: RawSequence) -> Iterator[FrameGroups]:
     for batch in batches(_GROUPS, sequence):
         for item in batch:
             yield item or NO_GROUPS
+
+
+def source_images(groups: FrameGroups) -> list[SourceImageItem]:
+    """What frames were derived from, by their Derivation Image Sequence; nothing where that is no DICOM JSON."""
+    if groups.derivation_image == ABSENT:
+        return []
+    try:
+        derivations = _DERIVATION.decode(groups.derivation_image).items
+    except msgspec.DecodeError:
+        return []
+    return [source for derivation in derivations for source in derivation.sources.items]

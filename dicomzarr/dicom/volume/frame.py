@@ -13,7 +13,7 @@ import numpy as np
 from dicomzarr.dicom.instance import FrameRef
 from dicomzarr.dicom.instance_parser import pixel_spacing, spacing_between
 from dicomzarr.dicom.lut.modality import IDENTITY, Rescale, parts_of_one, read_rescale
-from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups
+from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups, source_images
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.segmentation import NO_SEGMENT, ONE_SEGMENT
 from dicomzarr.dicom.volume.computed import frame_times, goes_forward
@@ -109,6 +109,8 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     """False where its direction of diffusion is along the picture, and nothing says how that lies in the patient."""
     to_suv: float | None = None
     """What leads from modality values to SUV, where ``rescale`` leads there; see `volume.suv`."""
+    sources: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Of a frame of a segmentation that nothing places: (SOP Instance UID, frame numbers) of what it was made of."""
 
     @property
     def instance(self) -> Instance:
@@ -288,7 +290,17 @@ def _frame(
         voi=next((macro for macro in context.macros("frame_voi_lut") if is_given(macro.window_center)), None),
         values=values,
         gradient_in_patient=in_patient,
+        sources=() if position is not None or context.instance.segmentation is None else tuple(_sources(context)),
     )
+
+
+def _sources(context: FrameContext) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The images that a frame was derived from (PS3.3 section C.7.6.16.2.6), with its pixels where theirs are."""
+    for source in source_images(context.groups) or source_images(context.shared):
+        uid = context.read.address(source.sop_instance_uid)
+        if uid is not None and context.read.text(source.locations_preserved) in {None, "YES"}:
+            numbers = (context.read.lenient(value) for value in source.frame_numbers.values)
+            yield uid, tuple(int(number) for number in numbers if number is not None)
 
 
 def _side(context: FrameContext) -> str:
