@@ -146,7 +146,8 @@ def _segment(segment: Segment) -> JSON:
 
 
 def _coordinates(known: ImageAttributes) -> Mapping[str, JSON] | None:
-    if known.kind is None:  # a slide, whose tiles are all alike
+    of_label = known.affine_reference == "patient" and known.coordinates
+    if known.kind is None and not of_label:  # a slide, whose tiles are all alike, or a label on even slices
         return None
     return {name: _coordinate(each) for name, each in known.coordinates.items()}
 

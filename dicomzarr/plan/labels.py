@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dicomzarr.dicom.model.image_model import ImageItem
     from dicomzarr.dicom.series import Series
     from dicomzarr.dicom.volume.frame import Frame
-    from dicomzarr.plan.attributes import Affine
+    from dicomzarr.plan.attributes import Affine, FrameCoordinate
     from dicomzarr.plan.plan import FrameIndex, SeriesPlan
 
     Numbers = npt.NDArray[np.float64]
@@ -371,15 +371,32 @@ def _nearest(image: ImagePlan, frames: Sequence[Frame]) -> tuple[Numbers, Number
     first = frames[0].instance
     shape = (first.pixel.rows, first.pixel.columns)
     spaces = {first.frame_of_reference_uid, image.frame_of_reference_uid} - {None, ""}
-    if image.affine is None or len(spaces) > 1 or image.levels[0].shape[-2:] != shape:
+    matrix = image.affine or image.attributes.plane_affine
+    if matrix is None or len(spaces) > 1 or image.levels[0].shape[-2:] != shape:
         return np.full(len(frames), float(ABSENT)), np.full(len(frames), np.inf)
-    affine, corners = np.array(image.affine), _corners(shape)
+    affine, corners = np.array(matrix), _corners(shape)
     positions = np.array([_NOWHERE if frame.position is None else frame.position for frame in frames])
     at = _steps(frames) @ corners[:2] + positions[..., None]
     column, row, along = np.linalg.solve(affine[:3, :3], at - affine[:3, 3:]).transpose(1, 0, 2)
-    nearest = np.rint(along[:, :1])
-    off = np.abs([column - corners[0], row - corners[1], along - nearest]).max(axis=(0, 2))
-    return np.where(np.isnan(off), ABSENT, nearest[:, 0]), np.where(np.isnan(off), np.inf, off)
+    nearest, beside = _slice_beside(image, along)
+    off = np.abs([column - corners[0], row - corners[1], beside]).max(axis=(0, 2))
+    return np.where(np.isnan(off), ABSENT, nearest), np.where(np.isnan(off), np.inf, off)
+
+
+def _slice_beside(image: ImagePlan, along: Numbers) -> tuple[Numbers, Numbers]:
+    """(the slice next to the first corner of each frame, by how many slices each corner lies beside it).
+
+    Args:
+        image: With an affine; or with a `plane_affine` and the coordinate z, where slices are not evenly spaced.
+        along: (frames, corners): the places of corners, in slices, or in millimetres likewise.
+    """
+    if image.affine is not None:
+        nearest = np.rint(along[:, :1])
+        return nearest[:, 0], along - nearest
+    slices = np.array(image.attributes.coordinates["z"].values, np.float64)
+    slices -= slices[0]
+    next_to = np.abs(along[:, :1] - slices).argmin(axis=1)
+    return next_to.astype(np.float64), (along - slices[next_to, None]) / np.diff(slices).min()
 
 
 def _steps(frames: Sequence[Frame]) -> Numbers:
@@ -404,7 +421,7 @@ def _corners(shape: tuple[int, ...]) -> Numbers:
 def _are_coarser(places: npt.NDArray[np.int64], between: float | None, image: ImagePlan) -> bool:
     """Whether a segmentation says that its slices are several of the image's apart, as its frames are."""
     names = [axis.name for axis in image.axes]
-    if between is None or "z" not in names:
+    if between is None or image.affine is None or "z" not in names:
         return False
     steps = between / image.levels[0].scale[names.index("z")]
     count = round(steps)
@@ -503,6 +520,12 @@ def _affine_of(image: ImagePlan, level: LevelPlan) -> Affine | None:
     )
 
 
+def _uneven_slices(image: ImagePlan) -> dict[str, FrameCoordinate]:
+    """The coordinate of slices that no scale tells."""
+    known = image.attributes
+    return {} if known.plane_affine is None else {"z": known.coordinates["z"]}
+
+
 def _label(  # noqa: PLR0913  # what a label is made of
     image: ImagePlan,
     level: LevelPlan,
@@ -539,6 +562,8 @@ def _label(  # noqa: PLR0913  # what a label is made of
         attributes=ImageAttributes(
             modality="SEG",
             affine_reference=image.attributes.affine_reference,
+            plane_affine=image.attributes.plane_affine,
+            coordinates=_uneven_slices(image),
             anatomical_orientation=image.attributes.anatomical_orientation,
         ),
         segments=shown.segments,

@@ -807,6 +807,35 @@ def test_a_segmentation_that_names_no_series_is_of_that_whose_instances_it_names
     assert np.array_equal(image.label_map().values, masks[0])
 
 
+# --- slices that are not evenly spaced
+
+
+def test_segments_lie_on_slices_that_are_not_evenly_spaced(opened: Opener) -> None:
+    images = copy.deepcopy(SOURCES)
+    for dataset, distance in zip(images, (0, 2.5, 4.1, 9, 11.3), strict=True):
+        x, y, z = AXIAL.position(0)
+        dataset.ImagePositionPatient = [x, y, z + distance]
+    masks = masks_on([1, 3])
+    found = segmented(images, masks, name="uneven").dataset
+    image = open_labelled(opened, found, images=images)
+    assert image.affine is None
+    assert image.plan.attributes.plane_affine is not None
+    ((name, label),) = image.labels.items()
+    assert np.array_equal(pixels_of(label), masks[0])
+    assert not [notice for notice in image.notices if str(found.SeriesInstanceUID) in notice]
+    told = group_at(image.url, storage_options={"labels": True})[f"labels/{name}"].attrs["dicomzarr"]
+    assert told["plane_affine"] == [list(row) for row in image.plan.attributes.plane_affine]
+    assert told["coordinates"]["z"]["values"] == image.plan.attributes.coordinates["z"].values
+    tree = image.to_xarray()
+    assert np.array_equal(tree[f"labels/{name}/0"]["z"], tree["0"]["z"])
+    moved = found.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+    x, y, z = map(float, moved.ImagePositionPatient)
+    moved.ImagePositionPatient = [x, y, z + 0.2]  # an eighth of the least step
+    image = open_labelled(opened, found, images=images)
+    assert not image.labels
+    assert "1 of 2 frames of segment 1 lie on no image's grid" in notice_of(image, found)
+
+
 # --- places of what is there
 
 
