@@ -114,7 +114,7 @@ class Upstream:
 
     @cached_property
     def _place(self) -> str:
-        return str(self.url)
+        return " ".join((str(self.url), *(str(self.options.get(name, "")) for name in ("query", "endpoint_url"))))
 
     def version_of(self, store: SeriesStore) -> str:
         """Tells what is shown here of a series from all else.

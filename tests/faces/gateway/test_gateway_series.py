@@ -337,7 +337,11 @@ def test_nothing_held_of_one_upstream_is_shown_as_anothers() -> None:
     with (
         DICOMwebServer(Archive(slide.datasets)) as first,
         DICOMwebServer(Archive(copies)) as second,
-        gateway(server_upstream(first, "first"), server_upstream(second, "second")) as running,
+        gateway(
+            server_upstream(first, "first"),
+            server_upstream(second, "second"),
+            server_upstream(first, "chosen", query="imageSetId=2"),
+        ) as running,
     ):
         chunks, pictures, versions = {}, {}, {}
         for name, server in (("first", first), ("second", second)):
@@ -350,6 +354,7 @@ def test_nothing_held_of_one_upstream_is_shown_as_anothers() -> None:
             versions[name] = ask(f"{running.url}/api/{name}/{path}").json["version"]
         for each in (chunks, pictures, versions):
             assert each["first"] != each["second"]
+        assert ask(f"{running.url}/api/chosen/{path}").json["version"] not in versions.values()
 
 
 def test_files_that_changed_are_seen_and_never_mixed(tmp_path: Path) -> None:
