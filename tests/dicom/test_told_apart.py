@@ -86,7 +86,7 @@ GROUPS: Mapping[str, tuple[str, str, Sequence[Any], str]] = {
     "VelocityEncodingMaximumValue": ("MR", "MRVelocityEncodingSequence", [50.0, 150.0], "c"),
     "ReceiveCoilName": ("MR", "MRReceiveCoilSequence", ["H1", "H2"], "c"),
     "NumberOfAverages": ("MR", "MRAveragesSequence", [1.0, 2.0], "c"),
-    "MagnetizationTransfer": ("MR", "MRModifierSequence", ["NONE", "ON_RESONANCE"], "c"),
+    "MagnetizationTransfer": ("MR", "MRImagingModifierSequence", ["NONE", "ON_RESONANCE"], "c"),
     "SpectrallySelectedSuppression": ("MR", "MRModifierSequence", ["NONE", "FAT"], "c"),
     "FrameAcquisitionNumber": ("MR", "FrameContentSequence", [1, 2], "t"),
     "FrameLabel": ("MR", "FrameContentSequence", ["one", "two"], "c"),

@@ -178,6 +178,7 @@ class FrameGroups(msgspec.Struct, gc=False, frozen=True):
     echo: Sequence[Macro] = _sequence("00189114")
     timing: Sequence[Macro] = _sequence("00189112")
     modifier: Sequence[Macro] = _sequence("00189115")
+    imaging_modifier: Sequence[Macro] = _sequence("00189006")
     diffusion: Sequence[Macro] = _sequence("00189117")
     arterial_spin_labeling: Sequence[Macro] = _sequence("00189251")
     mr_frame_type: Sequence[Macro] = _sequence("00189226")

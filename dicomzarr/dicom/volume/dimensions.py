@@ -313,7 +313,12 @@ ATTRIBUTES: Final = (
     ),
     Attribute("ge_kind", strong=False, compute=computed.ge_kind, instance=_private("ge_kind")),
     Attribute("scan_options", strong=False, as_acquired=True, text=True, instance=("scan_options",)),
-    Attribute("magnetization_transfer", strong=False, text=True, macros=(("modifier", "magnetization_transfer"),)),
+    Attribute(
+        "magnetization_transfer",
+        strong=False,
+        text=True,
+        macros=(("imaging_modifier", "magnetization_transfer"), ("modifier", "magnetization_transfer")),
+    ),
     Attribute("spectral_suppression", strong=False, text=True, macros=(("modifier", "spectral_suppression"),)),
     Attribute("scanning_sequence", strong=False, text=True, instance=("scanning_sequence",)),
     Attribute("sequence_variant", strong=False, text=True, instance=("sequence_variant",)),
