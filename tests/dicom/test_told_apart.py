@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,42 @@ def test_contrasts_between_the_planes_of_others_are_none_of_their_planes(keyword
     scan = enhanced([random.Random(7).sample(frames, 8)], f"enhanced {modality}")
     for held in every_image(scan, planned(scan)):
         assert len({shot.contrast for shot in held.values()}) == 1
+
+
+def pointing(scan: Scan, pointers: Mapping[str, str], left_out: Sequence[str]) -> Scan:
+    """The same scan whose dimension indices point elsewhere, without some attributes of its functional groups."""
+    instances = deepcopy(scan.instances)
+    for instance in instances:
+        for item in instance["00209222"]["Value"]:
+            (tag,) = item["00209165"]["Value"]
+            item["00209165"]["Value"] = [pointers.get(tag, tag)]
+        for groups in instance["52009230"]["Value"]:
+            for tag in left_out:
+                groups.pop(tag, None)
+                groups["00209111"]["Value"][0].pop(tag, None)
+    return replace(scan, instances=instances)
+
+
+TEMPORAL, IN_STACK, PLANE_POSITION, PLANE_ORIENTATION = "00209128", "00209057", "00209113", "00209116"
+
+
+@pytest.mark.parametrize("pointer", ["00189074", "00189151", "00209153", "00209156", "00209241", "00209245"])
+def test_a_dimension_index_of_times_is_t(pointer: str) -> None:
+    """PS3.3 section C.7.6.17: ranks of FrameAcquisitionDateTime or of a cardiac phase, whose value is not there."""
+    frames = shots(3, 1, 4, tell=lambda shot: {"TemporalPositionIndex": shot.time + 1})
+    dealt_out = random.Random(3).sample([replace(shot, number=None) for shot in frames], 12)
+    scan = enhanced([dealt_out], "enhanced CT", index=["TemporalPositionIndex", "InStackPositionNumber"])
+    scan = pointing(scan, {TEMPORAL: pointer}, [TEMPORAL])
+    assert one_grid(scan, planned(scan), t=range(3), z=range(4))
+
+
+@pytest.mark.parametrize("pointer", ["00220031", "00220032"])
+def test_a_dimension_index_of_locations_on_the_retina_is_z(pointer: str) -> None:
+    """B-scans that OphthalmicFrameLocationSequence (0022,0031) places alone."""
+    frames = random.Random(3).sample([replace(shot, number=None) for shot in shots(1, 1, 6)], 6)
+    scan = enhanced([frames], index=["InStackPositionNumber"])
+    scan = pointing(scan, {IN_STACK: pointer}, [IN_STACK, PLANE_POSITION, PLANE_ORIENTATION])
+    assert one_grid(scan, planned(scan), z=range(6))
 
 
 PRIVATE: Mapping[str, tuple[str, str, Sequence[tuple[str, Any]]]] = {

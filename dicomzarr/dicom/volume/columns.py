@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from dicomzarr.dicom.volume.clock import in_order
-from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME, SEGMENT
+from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, BY_NAME, SEGMENT, TIME_TAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,14 +25,16 @@ ACQUISITION_ORDER: Final = "acquisition_order"
 
 _OTHER_AXES: Final = {
     **dict.fromkeys(("index_00200032", "index_00209057", "index_00209301"), "z"),
-    **dict.fromkeys(("index_00209128", "index_0020930D"), "t"),
+    **dict.fromkeys(("index_00220031", "index_00220032"), "z"),
+    **{f"index_{tag}": "t" for tag in TIME_TAGS},
     **dict.fromkeys(("index_00081160", "index_00081155"), "t"),
     ACQUISITION_ORDER: "t",
 }
 """Axes of dimension indices; others become c.
 
-Of ImagePositionPatient, InStackPositionNumber, ImagePositionVolume; TemporalPositionIndex, TemporalPositionTimeOffset;
-ReferencedFrameNumber, ReferencedSOPInstanceUID: the frames that those of a segmentation were made of.
+Of ImagePositionPatient, InStackPositionNumber, ImagePositionVolume; OphthalmicFrameLocationSequence and its
+ReferenceCoordinates; attributes that become t themselves; ReferencedFrameNumber, ReferencedSOPInstanceUID: the frames
+that those of a segmentation were made of.
 """
 
 _COMPONENT_ORDER: Final = ("magnitude", "phase", "real", "imaginary")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from dicomzarr.dicom.model.image_model import Macro, RareMacro
 from dicomzarr.dicom.model.json_model import Leaf
 from dicomzarr.dicom.model.private import creator_of
 from dicomzarr.dicom.volume import computed, diffusion
@@ -415,6 +416,16 @@ CREATION_TIME: Final = Attribute(
     instance=("creation_date", "creation_time"),
 )
 """For series that were sent twice: InstanceCreationDate (0008,0012) and InstanceCreationTime (0008,0013)."""
+
+_TIMES: Final = {name for row in ATTRIBUTES if row.axis == "t" for _, name in row.macros}
+
+TIME_TAGS: Final = frozenset(
+    tag
+    for macro in (Macro, RareMacro)
+    for name, tag in zip(macro.__struct_fields__, macro.__struct_encode_fields__, strict=True)
+    if name in _TIMES
+)
+"""Attributes of functional groups that become t, as eight hexadecimal digits."""
 
 FRAME_NUMBER: Final = Attribute("frame", axis="t", strong=False, compute=computed.frame_number)
 """For the frames of one instance of which nothing else is said."""
