@@ -175,6 +175,21 @@ def test_a_dimension_index_of_times_is_t(pointer: str) -> None:
     assert one_grid(scan, planned(scan), t=range(3), z=range(4))
 
 
+def test_the_time_that_frames_refer_to_counts_where_that_of_acquisition_stands_still() -> None:
+    """PS3.3 section C.7.6.16.2.2: dynamic PET of which each frame says when the scan began."""
+    frames = shots(
+        *(3, 1, 4),
+        tell=lambda shot: {
+            "FrameAcquisitionDateTime": "20200102030405",
+            "FrameReferenceDateTime": f"2020010203{10 + shot.time}05",
+        },
+    )
+    scan = enhanced([random.Random(3).sample([replace(shot, number=None) for shot in frames], 12)], "enhanced PT")
+    plan = planned(scan)
+    assert one_grid(scan, plan, t=range(3), z=range(4))
+    assert (plan.images[0].axes[0].unit, plan.images[0].levels[0].scale[0]) == ("second", 60.0)
+
+
 @pytest.mark.parametrize("pointer", ["00220031", "00220032"])
 def test_a_dimension_index_of_locations_on_the_retina_is_z(pointer: str) -> None:
     """B-scans that OphthalmicFrameLocationSequence (0022,0031) places alone."""

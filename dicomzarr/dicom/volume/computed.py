@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dicomzarr.dicom.model.json_model import EMPTY
 from dicomzarr.dicom.model.private import private_value
 from dicomzarr.dicom.model.values import AttributeReader
-from dicomzarr.dicom.volume.clock import acquired_at, date_and_time
+from dicomzarr.dicom.volume.clock import acquired_at, date_and_time, date_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -162,6 +162,11 @@ def acquired(frame: FrameContext) -> Value:
     told = (frame.attribute("frame_content", f"frame_{word}_datetime").first for word in ("acquisition", "reference"))
     found = acquired_at(frame.item, next((value for value in told if value), None))
     return found if found is not None else acquired_at(frame.item, frame.item.frame_acquisition_datetime.first)
+
+
+def referred_to(frame: FrameContext) -> Value:
+    """FrameReferenceDateTime (0018,9151) alone, likewise."""
+    return date_time(str(frame.attribute("frame_content", "frame_reference_datetime").first or ""))
 
 
 def acquired_by_time(frame: FrameContext) -> Value:

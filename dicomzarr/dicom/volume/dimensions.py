@@ -62,7 +62,7 @@ class Attribute:
     compute: Callable[[FrameContext], Value] | None = None
     """For what is no plain number or text: it looks at ``macros`` and ``instance``, and nothing else."""
     otherwise: Attribute | None = None
-    """What counts where all frames have one value of this: of two clocks in a header, one may stand still."""
+    """What counts where all frames have one value of this: of several clocks in a header, some may stand still."""
 
     def of(self, frame: FrameContext) -> Value:
         """The value of a frame; None where it has none."""
@@ -383,7 +383,12 @@ ATTRIBUTES: Final = (
         macros=(("frame_content", "frame_acquisition_datetime"), ("frame_content", "frame_reference_datetime")),
         instance=("frame_acquisition_datetime", "acquisition_datetime", "acquisition_date", "acquisition_time"),
         otherwise=Attribute(
-            ACQUISITION_TIME, compute=computed.acquired_by_time, instance=("acquisition_date", "acquisition_time")
+            ACQUISITION_TIME,
+            compute=computed.referred_to,
+            macros=(("frame_content", "frame_reference_datetime"),),
+            otherwise=Attribute(
+                ACQUISITION_TIME, compute=computed.acquired_by_time, instance=("acquisition_date", "acquisition_time")
+            ),
         ),
     ),
     Attribute(

@@ -65,11 +65,11 @@ class _Table:
         self._pointers: dict[int, list[str]] = {}
 
     def told(self, row: Attribute) -> list[Value] | None:
-        """What each frame has of an attribute, or of what counts otherwise where all frames have one value of it."""
+        """What each frame has of an attribute, or of what counts otherwise where it tells no frames apart."""
         column = self.column(row)
-        if row.otherwise is None or not isinstance(column, _Same):
+        if row.otherwise is None or not (column is None or isinstance(column, _Same)):
             return column
-        other = self.column(row.otherwise)
+        other = self.told(row.otherwise)
         return column if other is None or isinstance(other, _Same) else other
 
     def column(self, row: Attribute) -> list[Value] | None:
