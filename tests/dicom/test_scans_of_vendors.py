@@ -476,3 +476,11 @@ def test_a_date_that_is_none_costs_no_time(date: str) -> None:
     plan = planned(scan)
     assert one_grid(scan, plan, t=range(4), z=range(3))
     assert step_of(plan.images[0], "t") == (2.0, "second")
+
+
+@pytest.mark.parametrize("names", [("ARTERIAL", "VENOUS"), ("ARTERIAL 09:05:18", "VENOUS 09:05:19")])
+def test_descriptions_of_two_scans_are_not_mixed_along_z(names: tuple[str, str]) -> None:
+    """Two scans in one series, the slices of one between those of the other."""
+    told = [{"SeriesDescription": names[number % 2]} for number in range(10)]
+    plan = planned(classic(shots(1, 1, 10, tell=lambda shot: told[int(shot.place or 0)])))
+    assert sizes(plan) == [{"z": 5}, {"z": 5}]

@@ -31,6 +31,9 @@ GRADIENT: Final = re.compile(rf"b=[0-9]{{1,5}}\({_COSINE},{_COSINE},{_COSINE}\)"
 _FRAME_TIME: Final = "00181063"
 _FRAME_TIME_VECTOR: Final = "00181065"
 _MOST_TAGS: Final = 2**32
+
+_TIME_OF_DAY: Final = re.compile(r"(?<!\d)\d{1,2}([:-])[0-5]\d\1[0-5]\d(?:\.\d+)?(?!\d)")
+"""Hours, minutes and seconds in a text."""
 _DIGITS: Final = 6
 _COMPONENTS: Final = {
     "M": "magnitude",
@@ -177,6 +180,12 @@ def acquired_by_time(frame: FrameContext) -> Value:
 def content(frame: FrameContext) -> Value:
     """ContentDate (0008,0023) and ContentTime (0008,0033), likewise."""
     return date_and_time(frame.item.content_date, frame.item.content_time)
+
+
+def described(frame: FrameContext) -> Value:
+    """SeriesDescription (0008,103E) but for a time of day, which GE writes when it computed the slice."""
+    told = " ".join(filter(None, frame.read.texts(frame.item.series_description)))
+    return _TIME_OF_DAY.sub("", told) or None
 
 
 def created(frame: FrameContext) -> Value:

@@ -363,8 +363,15 @@ ATTRIBUTES: Final = (
     ),
     Attribute("units", contrast=True, strong=False, text=True, instance=("units",)),
     Attribute("series_number", contrast=True, strong=False, instance=("series_number",)),
-    # GE writes the time of day of each slice into it: two of its values may be one volume.
-    Attribute("series_description", strong=False, as_acquired=True, text=True, instance=("series_description",)),
+    Attribute(
+        "series_description",
+        contrast=True,
+        strong=False,
+        as_acquired=True,
+        text=True,
+        compute=computed.described,
+        instance=("series_description",),
+    ),
     Attribute("frame_label", strong=False, as_acquired=True, text=True, macros=(("frame_content", "frame_label"),)),
     Attribute(
         "acquisition_number",
