@@ -399,12 +399,28 @@ def test_instances_of_which_headers_place_the_first_frame_are_times() -> None:
     }
 
 
-@pytest.mark.parametrize("told", [{"FrameTime": 40.0}, {"FrameIncrementPointer": ["00181063"]}])
+@pytest.mark.parametrize(
+    "told",
+    [{"FrameTime": 40.0}, {"FrameIncrementPointer": ["00181063"]}, {"NumberOfTemporalPositions": 5}],
+)
 def test_frames_that_follow_each_other_in_time_are_no_slices(told: Told) -> None:
     scan = clips(1, 5, "XA", lambda _: {**CONE_BEAM, "SpacingBetweenSlices": 0.4, **told})
     plan = scan.plan()
     assert sizes(plan) == [{"t": 5}]
     assert not any("slices in their order" in notice for notice in plan.notices)
+
+
+def test_frames_that_vectors_count_are_no_slices() -> None:
+    """A dynamic study of nuclear medicine that calls its modality PT: its frames lie at one place."""
+    told = {"SpacingBetweenSlices": 4.0, "TimeSliceVector": [1, 2, 3, 4, 5], "DetectorVector": [1] * 5}
+    plan = clips(1, 5, "CT", lambda _: {**CONE_BEAM, **told}).plan()
+    assert sizes(plan) == [{"t": 5}]
+    assert not any("slices in their order" in notice for notice in plan.notices)
+
+
+def test_slices_of_one_of_several_times_are_slices() -> None:
+    told = {"SpacingBetweenSlices": 0.4, "NumberOfTemporalPositions": 2, "TemporalPositionIdentifier": 1}
+    assert sizes(clips(1, 5, "CT", lambda _: {**CONE_BEAM, **told}).plan()) == [{"z": 5}]
 
 
 def test_frames_without_a_place_that_are_slices_are_counted() -> None:

@@ -366,10 +366,23 @@ def _are_slices(contexts: list[FrameContext]) -> bool:
     So SOP classes of one frame are written with many, as of cone beams.
     """
     first = contexts[0]
+    if _is_counted(first.item) or _holds_times(first.item):
+        return False
     described = first.groups is not NO_GROUPS or first.shared is not NO_GROUPS
     header = first.instance
     other = header.segmentation is not None or header.concatenation is not None or header.modality == "RTDOSE"
     return len(contexts) > 1 and not (described or other or first.time is not None or goes_forward(first.item))
+
+
+def _holds_times(item: ImageItem) -> bool:
+    """Whether NumberOfTemporalPositions (0020,0105) is that of the instance: it does not say which one it shows."""
+    many = AttributeReader("").lenient_number(item.number_of_temporal_positions)
+    return many is not None and many > 1 and not is_given(item.temporal_position_identifier)
+
+
+def _is_counted(item: ImageItem) -> bool:
+    """Whether vectors of nuclear medicine tell frames apart (PS3.3 section C.8.4.8)."""
+    return any(len(set(getattr(item, name).values)) > 1 for name in _COUNTING)
 
 
 def _stacked_placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector | None]]:
@@ -489,8 +502,11 @@ def _plane(context: FrameContext) -> float | None:
     item = context.item
     if item.slice_vector.values:
         return _entry(item.slice_vector, context.number)
-    counted = any(len(set(getattr(item, name).values)) > 1 for name in _COUNTING)
-    if counted or context.instance.number_of_frames == 1 or "RECON" not in " ".join(context.instance.image_type[2:3]):
+    if (
+        _is_counted(item)
+        or context.instance.number_of_frames == 1
+        or "RECON" not in " ".join(context.instance.image_type[2:3])
+    ):
         return 1.0
     return float(context.number)
 
