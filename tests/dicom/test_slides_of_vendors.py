@@ -668,6 +668,14 @@ def test_what_lies_on_another_glass_is_no_level_and_no_channel() -> None:
     assert [image.levels[0].shape for image in planned(channels).images] == [(40, 40)] * 2
 
 
+def test_levels_that_each_have_a_container_of_their_own_are_one_slide() -> None:
+    """As de-identification leaves them, which makes up a value for each file."""
+    datasets = pyramid()
+    for number, dataset in enumerate(datasets):
+        dataset.ContainerIdentifier = f"ANONYMOUS {number}"
+    assert len(of_one(planned(datasets)).levels) == 3
+
+
 def test_a_level_may_lack_the_pyramid_uid() -> None:
     datasets = pyramid()
     datasets[0].PyramidUID = datasets[2].PyramidUID = "1.2.3"

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     Tiles = npt.NDArray[np.int64] | None
 
 _Candidate = TypeVar("_Candidate")
+_OWN_VALUES = 3
+"""Levels from which on it is no glass each that has a ContainerIdentifier of its own: a writer counted."""
 _SAME_AREA = 1.05
 """Times the least difference in area by which scans may differ from a level that may belong to either."""
 
@@ -161,10 +163,12 @@ def stack_pyramids(levels: Sequence[SlideLevel]) -> list[Pyramid]:
     by_last: defaultdict[Hashable, dict[int, SlideLevel]] = defaultdict(dict)
     """The last level of each, by its number, and by what tells whether others are coarser: it is the same of many."""
     are_numbered = _are_numbered([level.header for level in levels])
+    told = {(level.header.acquisition[0], _resolution(level)) for level in levels}
+    counted = len(levels) >= _OWN_VALUES and all(len(set(values)) == len(levels) for values in zip(*told, strict=True))
     for level in sorted(levels, key=_by_resolution):
         finer = (alike for alike in by_last.values() if alike and is_coarser(next(iter(alike.values())), level))
         numbers = sorted(number for alike in finer for number in alike)
-        candidates = [number for number in numbers if _belongs(stacks[number], level)]
+        candidates = [number for number in numbers if _belongs(stacks[number], level, counted=counted)]
         found = _nearest(candidates, level.header, lambda number: stacks[number][0].header)
         found = [number for number in found if len(stacks[number][0].paths) == len(level.paths)] or found
         if len(found) > 1:
@@ -304,7 +308,7 @@ def _largest_first(level: SlideLevel) -> tuple[bool, int, int]:
     return (level.header.extended_depth_of_field, -grid.matrix_columns, -grid.matrix_rows)
 
 
-def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
+def _belongs(stack: list[SlideLevel], level: SlideLevel, *, counted: bool) -> bool:
     """Whether a level that is coarser than the last is one of theirs."""
     first = stack[0]
     half_a_tile = 0.5 * max(first.grid.tile_rows, first.grid.tile_columns)
@@ -314,7 +318,7 @@ def _belongs(stack: list[SlideLevel], level: SlideLevel) -> bool:
         and same_paths(first, level)
         and same_planes(first.planes, level.planes)
         and same_directions(first.header, level.header)
-        and may_be_one_slide(first.header, level.header)
+        and (counted or may_be_one_slide(first.header, level.header))
         and same_meaning(first.header, level.header)
         and (
             is_one_pyramid(first.header, level.header)
