@@ -500,3 +500,19 @@ def test_descriptions_of_two_scans_are_not_mixed_along_z(names: tuple[str, str])
     told = [{"SeriesDescription": names[number % 2]} for number in range(10)]
     plan = planned(classic(shots(1, 1, 10, tell=lambda shot: told[int(shot.place or 0)])))
     assert sizes(plan) == [{"z": 5}, {"z": 5}]
+
+
+@pytest.mark.parametrize("told", ["InstanceCreationTime", "UID"])
+def test_beds_with_some_places_in_common_are_told_apart_by_when_they_were_written(told: str) -> None:
+    """Numbers begin anew in each of them."""
+    beds = [
+        replace(
+            shot,
+            number=number,
+            uid=f"1.2.{bed if told == 'UID' else 0}.{10 * bed + number}",
+            told={"InstanceCreationDate": "20200101", "InstanceCreationTime": f"10000{bed if told != 'UID' else 0}"},
+        )
+        for bed in range(3)
+        for number, shot in enumerate(shots(1, 1, [8.0 * bed + step for step in range(10)]), 1)
+    ]
+    assert sizes(planned(classic(beds))) == [{"z": 10}] * 3

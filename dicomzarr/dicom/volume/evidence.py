@@ -204,12 +204,15 @@ class Evidence:
         by_rank = ranked(column, self.places, groups, None, self.numbers) if column.levels else None
         if by_rank is not None:
             yield by_rank
-        if column.count <= most:
-            yield column
+        codes = None if column.count <= most else _sendings(column.codes, groups)
+        if codes is None:
+            yield from [column] if column.count <= most else []
             return
-        codes = _sendings(column.codes, groups)
-        if codes is not None and int(codes.max()) < most:
-            yield replace(column, codes=codes, count=int(codes.max()) + 1, levels=())
+        count = int(codes.max()) + 1
+        if count == column.count:  # beds, which have some places in common
+            yield column
+        elif count <= most and _is_one_whole(codes, groups):
+            yield replace(column, codes=codes, count=count, levels=())
 
     def _frame_numbers(self) -> Iterator[Column]:
         if len({frame.whole for frame in self.frames}) > 1:
@@ -228,7 +231,7 @@ def _in_numbers(root: str) -> list[tuple[int, str]]:
 
 
 def _sendings(codes: Codes, groups: Codes) -> Codes | None:
-    """The sending of each frame, one after the other; None unless one of them is whole.
+    """The sending of each frame, one after the other; None where a value has two frames of one group.
 
     A new one begins with the value of which a frame is there already.
 
@@ -247,4 +250,9 @@ def _sendings(codes: Codes, groups: Codes) -> Codes | None:
             held.append(set())
         held[-1] |= there
         found[frames] = len(held) - 1
-    return found if max(map(len, held)) == int(groups.max()) + 1 else None
+    return found
+
+
+def _is_one_whole(codes: Codes, groups: Codes) -> bool:
+    """Whether any of the sendings holds each place and contrast."""
+    return int(np.bincount(codes).max()) == int(groups.max()) + 1
