@@ -1133,6 +1133,16 @@ def test_what_was_sent_again_is_one_image_though_the_clock_went_on(again: range,
     assert all("perhaps sent twice" in image.name for image in plan.images)
 
 
+@pytest.mark.parametrize(("root", "created"), [(True, False), (False, True), (True, True)])
+def test_the_end_of_one_sending_and_the_beginning_of_the_next_are_no_volume(*, root: bool, created: bool) -> None:
+    """The first lacks its beginning."""
+    first = written(
+        (shot for shot in shots(1, 1, 40) if (shot.number or 0) >= 8), 0, root=root, created=created
+    )  # a second
+    scan = classic([*first, *written(shots(1, 1, 40), 1, root=root, created=created)], "CT")
+    assert not mixed_volumes(scan, planned(scan))
+
+
 def resent(place: int = 3, slices: int = 6, **told: Any) -> Scan:
     """A volume of which one slice is there twice, with the same number."""
     frames = [replace(shot, uid=uid_of("sent", shot.place), told={**shot.told, **told}) for shot in shots(1, 1, slices)]

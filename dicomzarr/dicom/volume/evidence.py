@@ -211,7 +211,7 @@ class Evidence:
         count = int(codes.max()) + 1
         if count == column.count:  # beds, which have some places in common
             yield column
-        elif count <= most and _is_one_whole(codes, groups):
+        elif count <= most and _is_one_whole(codes, groups) and _are_in_order(codes, column.codes, self.numbers):
             yield replace(column, codes=codes, count=count, levels=())
 
     def _frame_numbers(self) -> Iterator[Column]:
@@ -256,3 +256,12 @@ def _sendings(codes: Codes, groups: Codes) -> Codes | None:
 def _is_one_whole(codes: Codes, groups: Codes) -> bool:
     """Whether any of the sendings holds each place and contrast."""
     return int(np.bincount(codes).max()) == int(groups.max()) + 1
+
+
+def _are_in_order(sendings: Codes, codes: Codes, numbers: Codes) -> bool:
+    """Whether numbers go one way within each sending: else one may end where the next begins."""
+    for sending in np.unique(sendings):
+        values, counted = codes[sendings == sending], numbers[sendings == sending]
+        if not any((np.diff(signed[np.lexsort((signed, values))]) >= 0).all() for signed in (counted, -counted)):
+            return False
+    return True
