@@ -120,3 +120,32 @@ def test_files_that_name_no_study_or_series_are_one_series(tmp_path: Path) -> No
     image = dicomzarr.open(tmp_path)
     assert {plane.tobytes() for plane in image.levels[0][...]} == {each.pixel_array.tobytes() for each in datasets}
     assert image.affine is not None
+
+
+def test_a_long_sequence_of_unknown_representation_places_frames(tmp_path: Path) -> None:
+    """Who did not know an attribute has written it as UN (PS3.5 section 6.2.2), whatever its length."""
+    frames = 600
+    places = np.random.default_rng(1).permutation(frames)
+    pixels = np.arange(frames * 6, dtype="<u2").reshape(frames, 2, 3)
+    orientation, measures, shared, sequence = Dataset(), Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient, measures.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    groups = [Dataset() for _ in places]
+    for place, group in zip(places, groups, strict=True):
+        position = Dataset()
+        position.ImagePositionPatient, position.ImageComments = [0, 0, 2.0 * place], "of one frame " * 8
+        group.PlanePositionSequence = [position]
+    sequence.PerFrameFunctionalGroupsSequence = groups
+    written = BytesIO()
+    pydicom.dcmwrite(written, sequence, implicit_vr=True, little_endian=True)
+    dataset = BUILDERS["volume"]().datasets[0]
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        del dataset[keyword]
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns, dataset.PixelData = frames, 2, 3, pixels.tobytes()
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.add(DataElement(0x52009230, "UN", written.getvalue()[8:], already_converted=True))
+    pydicom.dcmwrite(tmp_path / "1.dcm", dataset, enforce_file_format=True)
+    image = dicomzarr.open(tmp_path)
+    assert np.array_equal(image.levels[0][...], pixels[np.argsort(places)])

@@ -217,7 +217,7 @@ def binary_value(header: DataSetHeader, path: str, subject: str, data: RandomAcc
 
         *items, tag = path.split("/")
         for sequence, number in zip(items[::2], items[1::2], strict=True):
-            dataset = dataset[int(sequence, 16)].value[int(number)]
+            dataset = _element(dataset, Tag(int(sequence, 16))).value[int(number)]
         element = _element(dataset, Tag(int(tag, 16)))
         value = bytes(header.left_out[path].of(data)) if path in header.left_out else element.value
         if not isinstance(value, bytes):
@@ -318,8 +318,14 @@ def _settle(dataset: Dataset, encoding: Encoding) -> None:
 def _element(dataset: Dataset, tag: BaseTag) -> DataElement:
     """An attribute with a VR of its own: pydicom knows several of some, and leaves those of retired ones open.
 
-    Words stand for bytes too, as in Implicit VR Little Endian (PS3.5 section A.1).
+    Words stand for bytes too, as in Implicit VR Little Endian (PS3.5 section A.1). UN is no VR of what the standard
+    names (PS3.5 section 6.2.2), and pydicom would keep it for values of 64 KiB and more.
     """
+    from pydicom.dataelem import RawDataElement  # noqa: PLC0415  # as below
+
+    held = dataset.get_item(tag)
+    if isinstance(held, RawDataElement) and held.VR == "UN":
+        dataset[tag] = held._replace(VR=None)  # as if it were written without
     with suppress(AttributeError):  # what its VR depends on is not there, and it is held as it is
         dataset[tag]
     element = dataset[tag]
