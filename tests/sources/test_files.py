@@ -460,6 +460,9 @@ def test_a_directory_of_a_disc_is_ignored_wherever_it_lies(name: str, tmp_path: 
     index = FilesSource(disc).index()
     assert [len(each) for each in index.series.values()] == [len(paths)]
     assert index.notices == ()
+    if name == "DICOMDIR":
+        with pytest.raises(MissingFileError, match="A DICOMDIR lists the files of the folder that it is in"):
+            dicomzarr.open(disc / name)
 
 
 @pytest.mark.parametrize("coded", [False, True])

@@ -91,6 +91,19 @@ def test_only_what_is_new_is_read_when_files_are_opened_again(place: str, folder
     assert sorted(read) == ["note.txt", "renamed.dcm"]
 
 
+def test_a_cache_within_the_folder_is_none_of_its_files(folder: Path) -> None:
+    options = {"cache_dir": folder / "cache"}
+    pixels = anew(folder, **options)
+    for _ in range(2):
+        forget_servers()
+        image = dicomzarr.open(folder, **options)
+        assert not image.notices
+        assert np.array_equal(image.levels[0][...], pixels)
+    (folder / "cache" / "dicomzarr-notes.txt").write_text("no file of a cache")
+    forget_servers()
+    assert "1 file was left out" in str(dicomzarr.open(folder, **options).notices)
+
+
 def test_a_file_that_was_cut_harms_no_other(folder: Path, read: list[str]) -> None:
     options = {"index": "beside"}
     count = len(anew(folder, **options))

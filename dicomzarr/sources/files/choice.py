@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from dicomzarr.dicom.model.plain_json import first_text
 from dicomzarr.errors import MissingFileError, SeveralSeriesError
+from dicomzarr.sources.files.instance import is_directory
 from dicomzarr.sources.files.urls import place_of
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ async def chosen_series(folder: FolderURL, place: Place) -> FolderURL:
     if not candidates:
         raise MissingFileError(
             " ".join([f"There are no DICOM images in {place_of(folder.base)}.", *place.notices]),
-            remedy="Name a folder of Part-10 files, or one of them.",
+            remedy="A DICOMDIR lists the files of the folder that it is in: name that folder."
+            if is_directory(str(folder.base))
+            else "Name a folder of Part-10 files, or one of them.",
         )
     refs = {ref for ref, _ in candidates}
     if len(refs) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -31,6 +32,9 @@ _BESIDE: Final = "."
 
 UNFINISHED: Final = ".dicomzarr-unfinished-"
 """How the names of files begin that we are writing still; they are nobody's."""
+
+_OF_CACHE: Final = re.compile(r"dicomzarr-(?:secret|[0-9a-f]{16}(?:\.new|-.*))")
+"""Names of files in a ``cache_dir``, which may lie within the place; `disk.place` gives them."""
 
 _KEPT_AT_ONCE: Final = 512
 
@@ -105,7 +109,7 @@ def look_through(store: ByteStore, kept: IndexFile, before: FolderIndex | None =
 
 
 def _is_ours(name: str) -> bool:
-    return NAME in name or name.startswith(UNFINISHED)
+    return NAME in name or name.startswith(UNFINISHED) or _OF_CACHE.fullmatch(name) is not None
 
 
 def _sorted(files: Mapping[str, _Found], listing: Listing) -> FolderIndex:
