@@ -41,7 +41,8 @@ def contradiction(key: FrameKey, frame: EncodedFrame) -> ContradictingHeaderErro
         return None
     return ContradictingHeaderError(
         f"study {series.study}, series {series.series}, instance {key.instance}, frame {key.number}: {said}.",
-        remedy="The metadata are not of this file: open the series again; if it stays, have the server make them anew.",
+        remedy="The metadata are not of this file: open the series again. If it stays, have the server make them anew;"
+        " a file of your own contradicts itself, and has to be mended.",
     )
 
 
