@@ -48,7 +48,7 @@ _ENOUGH = 0.8
 def measure_exports(settings: Settings) -> Results:
     """A level of a slide, copied in each way."""
     results = Results()
-    tiles = settings.size(40, 8)
+    tiles = settings.size(80, 8)
     task = f"export of a level of {tiles * tiles} frames"
     for way, needs in _DOWNLOADS.items():
         if find_spec(needs) is None:
