@@ -110,7 +110,7 @@ def write(source: Source, root: Path, path: Path) -> None:
 
 @contextmanager
 def _open(path: Path, mode: str) -> Iterator[BinaryIO]:
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         with gzip.GzipFile(path, mode, compresslevel=6, mtime=0) as file:  # no time: two exports are the same bytes
             yield file  # type: ignore[misc]  # as good as a file
     else:

@@ -118,6 +118,13 @@ def test_a_shear_goes_into_the_sform_of_nifti_alone(opened: Opener, tmp_path: Pa
     assert np.allclose(found.affine, LPS_TO_RAS @ affine_of(image), rtol=0, atol=1e-4)
 
 
+def test_an_ending_in_capitals_is_compressed_too(opened: Opener, tmp_path: Path) -> None:
+    image = opened(volume(AXIAL))
+    dicomzarr.export(image, tmp_path / "OUT.NII.GZ")
+    found: Any = nib.load(tmp_path / "OUT.NII.GZ")
+    assert np.array_equal(np.asanyarray(found.dataobj), image.to_nibabel().dataobj)
+
+
 @pytest.mark.parametrize("name", ["ct_explicit_le", "mr_enhanced_siemens"])
 def test_nifti_of_real_series_rescales_as_the_header_says(name: str, tmp_path: Path) -> None:
     folder = real_series(name)
