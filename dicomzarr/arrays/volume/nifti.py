@@ -152,7 +152,7 @@ def _checked(path: str | os.PathLike[str], *, overwrite: bool) -> tuple[Path, st
     Raises:
         UsageError: It ends otherwise, or there is something at it, or where b-values and b-vectors go.
     """
-    target = Path(path)
+    target = Path(os.path.expanduser(path))  # noqa: PTH111  # of nobody, it stays as it is named
     ending = _ending(target.name)
     if ending is None:
         raise UsageError("A file of NIfTI ends in .nii or .nii.gz.", remedy="Name it so.")

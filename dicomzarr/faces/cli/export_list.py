@@ -73,9 +73,13 @@ def on_cluster(
             remedy="Write the address that it shows, as tcp://HOST:8786.",
         ) from None
     with client:
-        # Workers have folders of their own.
-        places = {url: place if "://" in place else os.path.abspath(place) for url, place in targets.items()}  # noqa: PTH100  # links stay as they are named
+        places = {url: place if "://" in place else _whole(place) for url, place in targets.items()}
         return export_many(places, cluster=client, **options)
+
+
+def _whole(path: str) -> str:
+    """A path that means the same to workers, which have folders and homes of their own."""
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111  # links stay as they are named
 
 
 def _check_names(output: str) -> None:

@@ -146,7 +146,7 @@ def _local(target: str) -> Path:
             "A target that is one file lies on a disk of this machine.",
             remedy="Name a path, and copy the file; or export to .zarr there.",
         )
-    return Path(os.path.abspath(path))  # noqa: PTH100  # links stay as they are named
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111  # links stay as they are named; as fsspec has ~
 
 
 def _check_installed(kind: str) -> None:

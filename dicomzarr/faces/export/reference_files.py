@@ -131,7 +131,7 @@ def local_target(target: str | os.PathLike[str]) -> Path:
             f"References are written to a local disk, and {target} is elsewhere.",
             remedy="Name a path, and copy what is written there.",
         )
-    return Path(target)
+    return Path(os.path.expanduser(target))  # noqa: PTH111  # as fsspec has ~
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:

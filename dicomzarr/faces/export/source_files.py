@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,7 +33,7 @@ def spare_source(series_url: str, target: str) -> None:
     if "://" in source or "://" in target:
         holds = f"{source.rstrip('/')}/".startswith(f"{target.rstrip('/')}/")
     else:
-        own, other = Path(source).resolve(), Path(target).resolve()
+        own, other = Path(source).resolve(), Path(os.path.expanduser(target)).resolve()  # noqa: PTH111  # as fsspec has ~
         holds = other in {own, *own.parents} or (own in other.parents and any(map(_is_dicom, _files(other))))
     if holds:
         raise UsageError(

@@ -159,3 +159,30 @@ def test_a_region_is_of_images_and_names_an_axis_once(tmp_path: Path, capsys: py
         assert main(["export", served.url, str(tmp_path / "b.zarr"), "--region", "x=0:9", "--region", "x=9:20"]) == 2
         assert "--region names an axis twice" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_in_the_home_is_the_same_place_in_each_format(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home, elsewhere):
+        folder.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(elsewhere)
+    image = opened(volume(AXIAL, RescaleIntercept="0"))
+    names = ["ct.zarr", "ct.ozx", "ct.ome.tif", "ct.nii.gz"]
+    for name in names:
+        dicomzarr.export(image, f"~/{name}")
+    image.to_nifti("~/own.nii")
+    assert sorted(path.name for path in home.iterdir()) == sorted([*names, "own.nii"])
+    assert not list(elsewhere.iterdir())
+
+
+def test_the_files_that_are_copied_are_spared_in_the_home_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "scan.zarr"
+    write(folder, volume(AXIAL).datasets)
+    before = files_of(folder)
+    with pytest.raises(UsageError, match="files that are copied"):
+        dicomzarr.export(folder, "~/scan.zarr", overwrite=True)
+    assert files_of(folder) == before
