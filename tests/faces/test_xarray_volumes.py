@@ -106,6 +106,16 @@ def centres(grid: Grid, shape: tuple[int, ...]) -> dict[str, tuple[str, Pixels]]
     return found
 
 
+def test_a_tree_is_named_after_its_image_also_by_units_with_a_slash(opened: Opener) -> None:
+    pixels = distinct((6, 3, 16, 20))
+    image = opened(multiframe.velocities(pixels, [50.0, 150.0], [5.0, 10.0, 15.0]))
+    assert [each.name for each in image.images] == [f"MR {n} of 2: velocity limit {n * 100 - 50} cm/s" for n in (1, 2)]
+    for number, each in enumerate(image.images):
+        tree = each.to_xarray()
+        assert tree.name == each.name.replace("/", " per ")
+        assert np.array_equal(tree["0/image"], pixels[3 * number :][:3])
+
+
 def raveled(dataset: xr.Dataset) -> xr.Dataset:
     """As the documentation says that netCDF takes it."""
     return dataset.assign_attrs({name: value.ravel() for name, value in dataset.attrs.items() if "affine" in name})

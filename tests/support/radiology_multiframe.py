@@ -120,6 +120,17 @@ def diffusion_frames(
     return series_of([dataset])
 
 
+def velocities(pixels: Pixels, limits: Sequence[float], times: Sequence[float]) -> RadiologySeries:
+    """Echoes of a volume for each velocity that is encoded; (limits x times, z, y, x)."""
+
+    def encoding(limit: float) -> Macros:
+        encoded = {"VelocityEncodingDirection": [0.0, 0.0, 1.0], "VelocityEncodingMaximumValue": limit}
+        return {"MRVelocityEncodingSequence": [sequence_item(**encoded)]}
+
+    differences = [{**echo(time), **encoding(limit)} for limit in limits for time in times]
+    return series_of([multi_frame(Identity("velocities", "enhanced MR"), pixels, Frames(differences))])
+
+
 def mixed_components(pixels: Pixels = FRAMES) -> RadiologySeries:
     """Magnitude and phase in one instance, each with its own transformation."""
     differences = [

@@ -63,7 +63,8 @@ def image_tree(image: MultiscaleImage) -> xr.DataTree:
     groups = {"/": xr.Dataset(), **image_datasets(image)}
     for name, label in image.labels.items():
         groups |= image_datasets(label, f"labels/{name}/")
-    return xr.DataTree.from_dict(groups, name=image.name)
+    name = image.name.replace("/", " per ")  # as of cm/s: xarray takes a slash for a path
+    return xr.DataTree.from_dict(groups, name=name)
 
 
 def series_datasets(images: Sequence[MultiscaleImage], *, mask_and_scale: bool = True) -> dict[str, xr.Dataset]:
