@@ -40,8 +40,8 @@ def overview(image: MultiscaleImage, size: int, *, band: int = _BAND) -> npt.NDA
     """An image, in colour if people want to see it so, at most ``size`` pixels a side, shape (rows, columns, 3).
 
     It shows the area of level 0, read from the coarsest level that has all of it and is large enough: the middle focal
-    plane or slice; channels in their colours, those that are all shown alike by the first; palettes in colour, grey by
-    the header's window.
+    plane or slice, or the nearest one that is there; channels in their colours, those that are all shown alike by the
+    first; palettes in colour, grey by the header's window.
 
     Args:
         image: What is shown.
@@ -73,7 +73,7 @@ def _side(size: object) -> int:
 
 
 def _picture(image: MultiscaleImage, level: Level, size: int, band: int) -> npt.NDArray[np.uint8]:
-    pixels = np.nan_to_num(_shrunk(level, area(image.plan, image.plan.levels[level.number]), size, band))
+    pixels = _shrunk(level, _slice(image), area(image.plan, image.plan.levels[level.number]), size, band)
     if image.plan.color:
         low, high = image.channels[0].window
         mixed = (pixels[:3] - low) / (high - low)
@@ -112,14 +112,23 @@ def pixels_read(image: MultiscaleImage, size: int) -> int:
     return rows * columns
 
 
-def _planes(level: Level, rows: slice, columns: slice) -> Floats:
-    """All channels of the middle focal plane, shape (channel, rows, columns)."""
-    place = {"t": 0, "z": level.shape[level.axes.index("z")] // 2 if "z" in level.axes else 0, "y": rows, "x": columns}
+def _slice(image: MultiscaleImage) -> int:
+    """The focal plane or slice in the middle; the nearest to it that is there in all channels, where it is absent."""
+    level = image.levels[0]
+    count = level.shape[level.axes.index("z")] if "z" in level.axes else 1
+    absent = {cell.get("z", 0) for cell in image.plan.attributes.absent if cell.get("t", 0) == 0}
+    middle = count // 2
+    return min((z for z in range(count) if z not in absent), key=lambda z: abs(z - middle), default=middle)
+
+
+def _planes(level: Level, z: int, rows: slice, columns: slice) -> Floats:
+    """All channels of a focal plane or slice, shape (channel, rows, columns)."""
+    place = {"t": 0, "z": z, "y": rows, "x": columns}
     pixels: Floats = np.asarray(level[tuple(place.get(name, slice(None)) for name in level.axes)], dtype=np.float32)
     return pixels if "c" in level.axes else pixels[np.newaxis]
 
 
-def _shrunk(level: Level, shown: Area, size: int, band: int) -> Floats:
+def _shrunk(level: Level, z: int, shown: Area, size: int, band: int) -> Floats:
     """Means over blocks of nearly equal size, so that the longer side is at most ``size``; read in bands of rows."""
     counts = [stop - start for start, stop in shown]
     shrink = min(1.0, size / max(counts))
@@ -128,15 +137,15 @@ def _shrunk(level: Level, shown: Area, size: int, band: int) -> Floats:
         for (start, stop), count in zip(shown, counts, strict=True)
     )
     bands = np.array_split(np.arange(len(row_edges) - 1), max(1, counts[0] // band))
-    return np.concatenate([_band(level, row_edges[each[0] : each[-1] + 2], column_edges) for each in bands], axis=1)
+    return np.concatenate([_band(level, z, row_edges[each[0] : each[-1] + 2], column_edges) for each in bands], axis=1)
 
 
-def _band(level: Level, row_edges: Edges, column_edges: Edges) -> Floats:
+def _band(level: Level, z: int, row_edges: Edges, column_edges: Edges) -> Floats:
     rows, columns = (
         np.clip(np.arange(edges[0], edges[-1]), 0, size - 1)  # what it lacks, of rounded sizes, is as beside it
         for edges, size in zip((row_edges, column_edges), level.shape[-2:], strict=True)
     )
-    pixels = _planes(level, *(slice(int(places[0]), int(places[-1]) + 1) for places in (rows, columns)))
+    pixels = _planes(level, z, *(slice(int(places[0]), int(places[-1]) + 1) for places in (rows, columns)))
     if pixels.shape[1:] != (len(rows), len(columns)):
         pixels = pixels[:, (rows - rows[0])[:, None], columns - columns[0]]
     down = np.add.reduceat(pixels, row_edges[:-1] - row_edges[0], axis=1) / np.diff(row_edges)[:, None]
@@ -151,11 +160,14 @@ def _mix(pixels: Floats, channels: Sequence[Channel]) -> Floats:
         low, high = channel.shown or _extent(plane)
         weights = np.frombuffer(bytes.fromhex(channel.color), np.uint8).astype(np.float32) / 255
         bright = np.clip((plane - low) / (high - low), 0, 1)
-        mixed += weights[:, None, None] * (1 - bright if channel.inverted else bright)
+        shade = np.nan_to_num(1 - bright if channel.inverted else bright)  # what has no value is background
+        mixed += weights[:, None, None] * shade
     return mixed
 
 
 def _extent(plane: Floats) -> tuple[float, float]:
-    low = float(plane.min())
-    high = float(np.percentile(plane, _BRIGHTEST))
+    finite = plane[np.isfinite(plane)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(np.percentile(finite, _BRIGHTEST))
     return low, high if high > low else low + 1.0

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 import pytest
+from radiology_model import AXIAL, decimals, distinct, series_of
 from radiology_opened import Opener
 from radiology_oracles import rescaled_by_pydicom
-from radiology_volumes import modality_lut
+from radiology_volumes import modality_lut, volume
+from segmentations import parametric_map
 from slides import brightfield_pyramid, fluorescence_focal_stack
 
 import dicomzarr
@@ -119,3 +121,26 @@ def test_a_notebook_reads_no_large_level_unasked() -> None:
         assert "no picture" in html
         assert "200 x 257" in html
         assert len(server.requests) == asked
+
+
+def test_a_volume_that_lacks_its_middle_slice_is_shown_by_the_next(opened: Opener) -> None:
+    pixels = distinct((7, 16, 20), bits=12, signed=True)
+    series = volume(AXIAL, pixels, RescaleIntercept="0")
+    lost = decimals(AXIAL.position(3))
+    lacking = opened(series_of([each for each in series.datasets if each.ImagePositionPatient != lost]))
+    assert lacking.attributes["absent"] == [{"z": 3}]
+    assert np.array_equal(lacking.thumbnail(20), opened(volume(AXIAL, pixels[2:3], RescaleIntercept="0")).thumbnail(20))
+
+
+@pytest.mark.parametrize(("low", "high"), [(1000, 1100), (-20, -10), (-1, 1)])
+def test_what_has_no_value_is_background_and_counts_for_no_window(opened: Opener, low: float, high: float) -> None:
+    sources = sorted(volume().datasets, key=lambda each: float(each.ImagePositionPatient[2]))
+    values = np.random.default_rng(1).uniform(low, high, (len(sources), 16, 20)).astype(np.float32)
+    values[..., :10] = np.nan
+    values[:, 0, 10:12] = low, high
+    dataset = parametric_map(sources, values)
+    del dataset.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence
+    shown = opened(series_of([dataset])).thumbnail(20)
+    assert not shown[:, :10].any()
+    assert (shown[0, 10:12, 0].tolist(), shown.max()) == ([0, 255], 255)
+    assert shown[:, 10:].std() > 50
