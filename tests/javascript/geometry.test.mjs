@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { direction, dot, inverse, lengthText, letters, roundLength, shear, toPatient, turned, upright } from "../../dicomzarr/faces/gateway/page/geometry.js";
+import { affineAt, direction, dot, inverse, lengthText, letters, roundLength, shear, toPatient, turned, upright } from "../../dicomzarr/faces/gateway/page/geometry.js";
 import { nearest } from "../../dicomzarr/faces/gateway/page/planes.js";
 
 const AXIAL = [[2, 0, 0, -100], [0, 3, 0, -90], [0, 0, 5, 10], [0, 0, 0, 1]];
@@ -9,6 +9,12 @@ const SAGITTAL = [[0, 0, 4, -40], [1, 0, 0, -80], [0, -1, 0, 120], [0, 0, 0, 1]]
 
 test("a voxel lies where its affine says", () => {
   assert.deepEqual(toPatient(AXIAL, 1, 2, 3), [-98, -84, 25]);
+});
+
+test("a time lies where its pose says, where it has one", () => {
+  assert.equal(affineAt({ affine: AXIAL }, 1), AXIAL);
+  const facts = { affine: AXIAL, poses: [AXIAL, SAGITTAL, null] };
+  assert.deepEqual([0, 1, 2].map((t) => affineAt(facts, t)), [AXIAL, SAGITTAL, null]);
 });
 
 test("letters say where a direction points, the largest part first", () => {

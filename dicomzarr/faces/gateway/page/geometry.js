@@ -12,6 +12,13 @@ export function toPatient(affine, column, row, slice) {
   return [at(0), at(1), at(2)];
 }
 
+/**
+ * The affine of a time: where the patient moved, each has a pose of its own.
+ * @param {{affine?: Affine | null, poses?: (Affine | null)[]}} facts @param {number} t
+ * @returns {Affine | null | undefined} none where nothing says it
+ */
+export const affineAt = ({ affine, poses }, t) => (poses ? poses[t] : affine);
+
 /** @param {Affine} affine @param {number} axis 0 column, 1 row, 2 slice @returns {number[]} its direction, of length 1 */
 export function direction(affine, axis) {
   const vector = [0, 1, 2].map((i) => affine[i][axis]);

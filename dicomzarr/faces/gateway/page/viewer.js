@@ -3,7 +3,7 @@
 import { GatewayError } from "./api.js";
 import { debounced, h, short } from "./dom.js";
 import { Frames } from "./frames.js";
-import { direction, lengthText, letters, opposite, roundLength, toPatient } from "./geometry.js";
+import { affineAt, direction, lengthText, letters, opposite, roundLength, toPatient } from "./geometry.js";
 import { sayView, viewOf } from "./link.js";
 import { Panel } from "./panel.js";
 import { Planes, whyNoPlanes } from "./planes.js";
@@ -386,7 +386,7 @@ export class Viewer {
     const { column, row, values } = found;
     const slice = "slice" in found ? Number(found.slice) : view.z;
     const parts = [`x ${column}`, `y ${row}`, ...(image.finest.length("z") > 1 ? [`z ${slice}`] : []), units.said(values)];
-    const { affine } = image.facts;
+    const affine = affineAt(image.facts, view.t);
     if (affine && image.facts.affine_origin_known !== false) parts.push(`(${toPatient(affine, column, row, slice).map((value) => value.toFixed(image.unit === "micrometer" ? 3 : 1)).join(", ")}) mm`);
     this.probe.textContent = parts.join("   ");
   }
