@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import difflib
 import inspect
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +28,7 @@ from dicomzarr.faces.filters import as_wanted, tag_named
 from dicomzarr.faces.results import Column, value_of
 from dicomzarr.faces.tables import SHOWN, Rows
 from dicomzarr.options import StorageOptions
-from dicomzarr.options.parsing import parse_options
+from dicomzarr.options.parsing import parse_options, plain
 from dicomzarr.runtime.home_loop import run_sync
 from dicomzarr.runtime.tracebacks import keeps_secrets
 from dicomzarr.session.kinds import kind_of, parse_url
@@ -186,8 +187,7 @@ def search(  # noqa: PLR0913  # as many as people search by
         "BodyPartExamined": body_part,
         "SeriesDescription": series_description,
     }
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise UsageError(f"The limit is {limit!r:.20}.", remedy="Give a number of series from 1 on, or None.")
+    limit = None if limit is None else _checked_limit(limit)
     filters: dict[str, str] = {}
     for name, value in (*named.items(), *(match or {}).items()):
         if value is None or value == "":
@@ -305,7 +305,19 @@ def _check_names(options: Iterable[str]) -> None:
             )
 
 
+def _checked_limit(limit: Any) -> int:
+    """A number of series, which may be NumPy's."""
+    try:
+        number = 0 if isinstance(limit, bool) else operator.index(limit)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise UsageError(f"The limit is {limit!r:.20}.", remedy="Give a number of series from 1 on, or None.")
+    return number
+
+
 def _wanted(tag: str, value: object) -> str:
+    value = plain(value)
     if isinstance(value, dt.date):
         return value.strftime("%Y%m%d")
     if isinstance(value, int | float) and not isinstance(value, bool):

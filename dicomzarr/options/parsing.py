@@ -70,7 +70,13 @@ def parse_options(options: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidOptionError(
             "Both client and ca or cert are given.", remedy="Set verify and cert of the client's session instead."
         )
-    return {name: _PARSERS[name](name, value) for name, value in options.items()}
+    return {name: _PARSERS[name](name, plain(value)) for name, value in options.items()}
+
+
+def plain(value: Any) -> Any:
+    """A number or truth value of NumPy, as tables and configurations have them, as Python's."""
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    return value.item() if is_scalar else value
 
 
 def _unknown_option(name: str) -> InvalidOptionError:

@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pydicom
 import pytest
@@ -280,6 +281,7 @@ def test_what_a_server_gives_beside_what_was_asked_for_is_left_out_and_said(open
     assert found.notices == ("The server ignored the filter 00080060: what does not match was left out.",)
     limited = dicomzarr.search(url, modality="CT", limit=2)
     assert (uids(limited), limited.more) == (["1.2.1", "1.2.3"], True)
+    assert dicomzarr.search(url, modality="CT", limit=np.int64(2)) == limited  # type: ignore[arg-type]  # as of a table
 
 
 def test_results_without_a_uid_are_left_out_and_said(opened: Opener) -> None:

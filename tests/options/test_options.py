@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import dicomweb_client
+import numpy as np
 import pytest
 
 from dicomzarr.errors import CredentialsUnavailableError, InvalidOptionError
@@ -218,6 +219,13 @@ def test_impossible_values(option: dict[str, Any]) -> None:
     assert next(iter(option)) in str(caught.value)
     assert SECRET not in str(caught.value)
     assert caught.value.remedy
+
+
+def test_numbers_of_numpy_are_those_of_python() -> None:
+    given = {"max_connections": np.int64(3), "timeout": np.float32(2.5), "labels": np.True_, "zarr_format": np.array(2)}
+    options = StorageOptions.parse(**given)
+    assert (options.max_connections, options.timeout, options.labels, options.zarr_format) == (3, 2.5, True, 2)
+    assert json.loads(json.dumps(options.to_public())) == options.to_public()
 
 
 def test_headers_that_can_be_sent() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
 from operator import index
@@ -13,7 +14,7 @@ from dicomzarr.errors import InvalidOptionError
 from dicomzarr.options import StorageOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 _Value = TypeVar("_Value")
 
@@ -132,14 +133,14 @@ def parse_options(  # noqa: PLR0913  # as many as the user has
     """
     found = ExportOptions(
         format_of(target),
-        zarr_format,
+        _typed("zarr_format", zarr_format, index),
         None if levels is None else _typed("levels", levels, lambda given: tuple(sorted(set(map(index, given))))),
         {} if region is None else _typed("region", region, _ranges),
         None if images is None else _typed("images", images, _paths),
         _typed("compression", compression, _zstd_level),
         None if shard is None else _typed("shard", shard, _shard),
-        keep_encoded,
-        build_levels,
+        _typed("keep_encoded", keep_encoded, _switch),
+        _typed("build_levels", build_levels, _switch),
         None if absent is None else _typed("absent", absent, float),
         _typed("block_bytes", block_bytes, index),
     )
@@ -177,7 +178,16 @@ def _paths(images: Iterable[str]) -> tuple[str, ...]:
 
 
 def _shard(shard: int | Iterable[int]) -> tuple[int, ...]:
-    return (shard, shard) if isinstance(shard, int) else tuple(map(index, shard))
+    if isinstance(shard, Iterable):
+        return tuple(map(index, shard))
+    return index(shard), index(shard)
+
+
+def _switch(value: Any) -> bool:
+    """A truth value, which may be NumPy's: what is noted of an export is JSON."""
+    if value not in (True, False):
+        raise ValueError
+    return bool(value)
 
 
 def _check(options: ExportOptions) -> None:

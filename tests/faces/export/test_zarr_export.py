@@ -605,6 +605,8 @@ def test_a_target_that_fsspec_does_not_know_is_said(target: str, opened: Opener)
         {"region": {"x": 5}},
         {"shard": 2.5},
         {"shard": "x"},
+        {"keep_encoded": "no"},
+        {"zarr_format": "3"},
     ],
     ids=str,
 )
@@ -612,6 +614,16 @@ def test_values_of_another_kind_are_refused(options: dict[str, Any]) -> None:
     (name,) = options
     with pytest.raises(InvalidOptionError, match=rf"{name}=.* cannot be meant\. Write {name}="):
         parse_options("out.zarr", **options)
+
+
+def test_numbers_of_numpy_are_those_of_python(opened: Opener, tmp_path: Path) -> None:
+    image = opened(volume(AXIAL))
+    whole = np.int64
+    for number, options in enumerate(
+        [{"shard": whole(2)}, {"zarr_format": whole(2)}, {"keep_encoded": np.True_}, {"region": {"z": np.arange(1, 3)}}]
+    ):
+        dicomzarr.export(image, tmp_path / f"{number}.zarr", **options)
+        assert group_at(tmp_path / f"{number}.zarr")["0"].shape[1:] == image.shape[1:]
 
 
 @pytest.mark.parametrize(
