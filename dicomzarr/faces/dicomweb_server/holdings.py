@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -28,6 +29,7 @@ from dicomzarr.errors import ChangedFileError, FileError, InvalidFileError, Miss
 from dicomzarr.sources.files.instance import frames_of, read_header, read_value
 from dicomzarr.sources.files.search import found_in
 from dicomzarr.sources.files.source import FilesSource
+from dicomzarr.sources.files.urls import FolderURL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from dicomzarr.arrays.image import Image
     from dicomzarr.dicom.files.data_set import DataSetHeader
     from dicomzarr.dicom.pixels.pixels import PixelDescription
     from dicomzarr.dicom.series import Series
@@ -50,6 +53,7 @@ _MOST_INLINE: Final = 1024
 _TABLES_HELD: Final = 128
 _METADATA_HELD: Final = 64 * 2**20
 _PIECE: Final = 2**20
+_CONCATENATION: Final = "00209161"
 _PIXEL_VRS: Final = {"7FE00008": "OF", "7FE00009": "OD"}
 
 
@@ -268,8 +272,15 @@ class FolderHoldings:
         return known
 
     def overview(self, instance: FileInstance, size: int) -> npt.NDArray[np.uint8]:
-        """See `Holdings.overview`."""
-        return open_image(Path(instance.file.name)).thumbnail(size)
+        """See `Holdings.overview`; of a part of a concatenation all parts are shown (PS3.3 section C.7.6.16)."""
+        alone = None if _CONCATENATION in self.header(instance) else open_image(Path(instance.file.name))
+        return (alone or self._in_series(instance)).thumbnail(size)
+
+    def _in_series(self, instance: FileInstance) -> Image:
+        """The image of the series that shows an instance, or the first."""
+        image = open_image(str(replace(FolderURL.of(self.root), study=instance.ref.study, series=instance.ref.series)))
+        shown = (*image.images, *image.associated.values())
+        return next((each for each in shown if _shows(each, instance.uid)), image)
 
     def rewritten(self, instance: FileInstance, changes: Mapping[str, Any]) -> bytes:
         """See `Holdings.rewritten`.
@@ -300,6 +311,10 @@ class FolderHoldings:
             yield prefix
         for at in range(start, len(instance.file), _PIECE):
             yield bytes(instance.file[at : at + _PIECE])
+
+
+def _shows(image: Image, uid: str) -> bool:
+    return any(uid in level.attributes.sop_instance_uids for level in image.plan.levels)
 
 
 def _part10_prefix(instance: FileInstance) -> tuple[bytes, int]:

@@ -228,6 +228,19 @@ def test_slides_are_shown_as_a_whole_and_never_by_their_label(tmp_path: Path) ->
         assert np.abs(whole - expected.astype(float)).max() <= slide.tolerance
 
 
+def test_a_part_of_a_concatenation_is_shown_with_the_others(tmp_path: Path) -> None:
+    slide = slides.concatenation()
+    write(tmp_path, slide.datasets)
+    expected = slide.images[0].levels[0].pixels[:, 0].transpose(1, 2, 0)
+    with DICOMwebServer(tmp_path) as server:
+        series = server.series_url(slide.study_uid, slide.series_uid, "http")
+        parts = [f"{series}/instances/{dataset.SOPInstanceUID}" for dataset in slide.datasets]
+        for url in (series, *parts):
+            whole = picture(f"{url}/rendered")
+            assert whole.shape == expected.shape
+            assert np.abs(whole - expected.astype(float)).max() <= slide.tolerance
+
+
 @pytest.mark.parametrize(("viewport", "columns"), [("", 257), ("300,300", 300), ("90,90", 90), ("20,20", 20)])
 def test_a_picture_of_a_slide_is_made_of_the_level_that_fills_it(viewport: str, columns: int, tmp_path: Path) -> None:
     """Levels are 257, 132, 66 and 37 pixels wide, beside a picture of the whole glass and a label."""
