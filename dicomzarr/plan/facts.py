@@ -89,10 +89,10 @@ def windows(grid: Grid, channel: int | slice = slice(None)) -> Windows:
     found = read_windows(source.window_center.values, source.window_width.values, names, function)
     if frame.to_suv is not None:
         return Windows(tuple(_in_suv(each, frame.to_suv) for each in found))
-    return Windows(found, None if found else _voi_domain(frame))
+    return Windows(found, None if found else voi_domain(frame))
 
 
-def _voi_domain(frame: Frame) -> tuple[float, float] | None:
+def voi_domain(frame: Frame) -> tuple[float, float] | None:
     """The first and the last modality value that a VOI LUT has entries for; None where it makes no difference."""
     signed = frame.instance.pixel.signed or frame.rescale.intercept < 0
     uid = frame.instance.sop_instance_uid

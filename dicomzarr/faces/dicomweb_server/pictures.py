@@ -13,6 +13,7 @@ from dicomzarr.dicom.volume.frame import frames_of
 from dicomzarr.dicom.volume.tables import image_palette, leads_to_intensities, modality_table
 from dicomzarr.errors import UsageError
 from dicomzarr.faces.dicomweb_server.native import decoded_frame
+from dicomzarr.plan.facts import voi_domain
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,7 +39,8 @@ def frame_picture(series: Series, frames: Frames, number: int, window: Window | 
         series: The header of its instance, as `holdings.typed` gives it.
         frames: The frames of the instance.
         number: Which, from 1.
-        window: The window that is asked for; None for that of the header, or for all values that there are.
+        window: The window that is asked for; None for that of the header, else from the first to the last value of its
+            VOI LUT, else for all values that there are.
         viewport: What of it is shown, and how large.
 
     Raises:
@@ -75,6 +77,7 @@ def _grey(stored: npt.NDArray[np.float64], series: Series, number: int, window: 
     pixel, item = instance.pixel, series.items.get(instance)
     values = stored
     shown: tuple[Window, ...] = ()
+    table: tuple[float, float] | None = None
     if item is not None:
         frame = next(each for each in frames_of(series.items, Notices()) if each.ref.number == number)
         values = stored * frame.rescale.slope + frame.rescale.intercept
@@ -84,7 +87,10 @@ def _grey(stored: npt.NDArray[np.float64], series: Series, number: int, window: 
         source = frame.voi or item
         function = next((str(text) for text in source.voi_lut_function.values), None)
         shown = read_windows(source.window_center.values, source.window_width.values, (), function)
+        table = voi_domain(frame)
     chosen = window or next(iter(shown), None)
+    if chosen is None and table is not None:
+        return _stretched(values, *table)
     if chosen is None:
         return _stretched(values, *_extent(values, pixel.bits_stored, is_plain=values is stored and not pixel.floating))
     if chosen.function is VoiFunction.SIGMOID:

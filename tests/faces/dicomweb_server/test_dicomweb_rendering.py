@@ -114,6 +114,21 @@ def test_a_table_that_leads_to_x_ray_intensities_is_not_drawn(tmp_path: Path, fi
         assert np.abs(picture(f"{url}/rendered") - expected).max() <= 1
 
 
+def test_a_voi_lut_says_which_values_are_seen_where_no_window_does(tmp_path: Path, files: Path) -> None:
+    """PS3.3 section C.11.2.1.1."""
+    dataset = pydicom.dcmread(files / "CT_small.dcm")
+    item = pydicom.Dataset()
+    item.add_new("LUTDescriptor", "SS", [256, -100, 16])
+    item.add_new("LUTData", "OW", (np.arange(256, dtype=np.uint16) * 257).tobytes())
+    dataset.VOILUTSequence = [item]
+    dataset.save_as(tmp_path / "a.dcm")
+    with DICOMwebServer(tmp_path) as server:
+        _, url = opened(server, files, "CT_small.dcm")
+        values = apply_modality_lut(dataset.pixel_array, dataset).astype(np.int64)
+        expected = apply_voi_lut(values, dataset) // 257
+        assert np.array_equal(picture(f"{url}/rendered"), expected)
+
+
 def test_without_a_window_all_values_are_shown(server: DICOMwebServer, files: Path) -> None:
     dataset, url = opened(server, files, "CT_small.dcm")
     values = dataset.pixel_array.astype(float)
