@@ -78,12 +78,16 @@ def _grey(stored: npt.NDArray[np.float64], series: Series, number: int, window: 
     values = stored
     shown: tuple[Window, ...] = ()
     table: tuple[float, float] | None = None
+    counts = instance.segmentation is not None and instance.segmentation.is_label_map  # segments, from 1
+    is_plain = not (pixel.floating or pixel.signed or counts)
     if item is not None:
         frame = next(each for each in frames_of(series.items, Notices()) if each.ref.number == number)
+        is_plain = is_plain and frame.rescale.is_identity
         values = stored * frame.rescale.slope + frame.rescale.intercept
         if item.modality_lut.items and not leads_to_intensities(instance, item):
             indices = np.rint(stored).astype(pixel.dtype)
             values = modality_table(instance, item, {}).apply(indices).astype(np.float64)
+            is_plain = False
         source = frame.voi or item
         function = next((str(text) for text in source.voi_lut_function.values), None)
         shown = read_windows(source.window_center.values, source.window_width.values, (), function)
@@ -92,7 +96,7 @@ def _grey(stored: npt.NDArray[np.float64], series: Series, number: int, window: 
     if chosen is None and table is not None:
         return _stretched(values, *table)
     if chosen is None:
-        return _stretched(values, *_extent(values, pixel.bits_stored, is_plain=values is stored and not pixel.floating))
+        return _stretched(values, *_extent(values, pixel.bits_stored, is_plain=is_plain))
     if chosen.function is VoiFunction.SIGMOID:
         curve = 1 / (1 + np.exp(-4 * (values - chosen.center) / chosen.width))
         return _stretched(curve, 0.0, 1.0)
@@ -100,6 +104,7 @@ def _grey(stored: npt.NDArray[np.float64], series: Series, number: int, window: 
 
 
 def _extent(values: npt.NDArray[np.float64], bits: int, *, is_plain: bool) -> tuple[float, float]:
+    """What is black and white without a window: bytes that are plain as they are, else what there is."""
     if is_plain and bits <= _BYTE:
         return 0.0, float((1 << bits) - 1)
     finite = values[np.isfinite(values)]

@@ -17,7 +17,7 @@ from frame_oracles import dataset_of, part10
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
-from pydicom.uid import XRayAngiographicImageStorage
+from pydicom.uid import SecondaryCaptureImageStorage, XRayAngiographicImageStorage
 
 from dicomzarr.demo.slide import SERIES, STUDY, demo_files
 from dicomzarr.dicom import uids
@@ -133,6 +133,23 @@ def test_without_a_window_all_values_are_shown(server: DICOMwebServer, files: Pa
     dataset, url = opened(server, files, "CT_small.dcm")
     values = dataset.pixel_array.astype(float)
     assert np.array_equal(picture(f"{url}/rendered"), stretched(values, values.min(), values.max()))
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_bytes_and_bits_are_shown_as_they_are_without_a_window(bits: int, tmp_path: Path, files: Path) -> None:
+    dataset = pydicom.dcmread(files / "CT_small.dcm")
+    del dataset.RescaleSlope, dataset.RescaleIntercept, dataset.PixelPaddingValue
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    dataset.BitsAllocated = dataset.BitsStored = bits
+    dataset.HighBit, dataset.PixelRepresentation = bits - 1, 0
+    values = np.ones((128, 128), np.uint8) if bits == 1 else np.linspace(100, 140, 128 * 128).astype(np.uint8)
+    dataset.PixelData = (np.packbits(values, bitorder="little") if bits == 1 else values).tobytes()
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(tmp_path / "a.dcm")
+    with DICOMwebServer(tmp_path) as server:
+        _, url = opened(server, files, "CT_small.dcm")
+        expected = values.reshape(128, 128) * (255 if bits == 1 else 1)
+        assert np.array_equal(picture(f"{url}/rendered"), expected)
 
 
 def test_colour_and_palettes(server: DICOMwebServer, files: Path) -> None:
