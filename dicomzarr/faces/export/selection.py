@@ -94,6 +94,12 @@ def _chosen(plan: SeriesPlan, options: ExportOptions) -> list[str]:
     if options.images is None:
         return list(plan.image_paths) if options.region else known
     for path in options.images:
+        if path not in known and path in plan.by_path:
+            raise InvalidOptionError(
+                f"{path} is a label, which goes along with its image.",
+                remedy="Export the image, with labels=True; image.label_map() writes segments as NIfTI, and the"
+                " segmentation can be exported by its own URL.",
+            )
         if path not in known:
             shown = ", ".join(each or "/" for each in known)
             raise InvalidOptionError(f"The series has no image {path or '/'}.", remedy=f"It has {shown}.")

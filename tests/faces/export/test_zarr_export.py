@@ -116,6 +116,9 @@ def test_labels_are_exported_with_names_and_colours(opened: Opener, out: Path) -
     assert image.labels
     dicomzarr.export(url, out, labels=True)
     assert_same_store(image, out, labels=True)
+    for name in ("label.zarr", "label.nii.gz"):
+        with pytest.raises(InvalidOptionError, match=r"is a label.*labels=True.*label_map\(\)"):
+            dicomzarr.export(next(iter(image.labels.values())), out.with_name(name))
     check_with_validators(out)
 
 
