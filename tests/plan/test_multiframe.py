@@ -540,6 +540,32 @@ def test_detectors_that_look_another_way_are_images_of_their_own(opened: Opener)
     assert np.allclose(affine_of(second)[:, [0, 1, 3]], CORONAL.affine[:, [0, 1, 3]])
 
 
+def test_projections_of_detectors_that_look_one_way_are_no_slices(opened: Opener) -> None:
+    series = nuclear.nuclear(CINE, ["detector"])
+    (dataset,) = series.datasets
+    dataset.PixelSpacing = decimals(AXIAL.spacing)
+    dataset.DetectorInformationSequence = [
+        sequence_item(ImagePositionPatient=decimals(AXIAL.position(z)), ImageOrientationPatient=decimals(AXIAL.cosines))
+        for z in range(4)
+    ]
+    image = opened(series)
+    assert shows(image, "cyx", CINE)
+    assert image.affine is None
+    assert "what several detectors saw" in " ".join(image.notices)
+
+
+def test_a_reconstruction_may_count_its_only_rotation(opened: Opener) -> None:
+    rotations = {"RotationVector": [1] * len(SLICES)}
+    series = nuclear.nuclear(SLICES, ["slice"], nuclear.Slices(AXIAL), image_type="RECON TOMO", attributes=rotations)
+    (dataset,) = series.datasets
+    stored = np.argsort(dataset.SliceVector)
+    dataset.PixelData = dataset.pixel_array[stored].tobytes()
+    del dataset.SliceVector
+    image = opened(series)
+    assert shows(image, "zyx", SLICES)
+    assert lies_on(image, AXIAL)
+
+
 # --- more dimensions than OME-Zarr has axes
 
 

@@ -460,12 +460,21 @@ def _detector_placement(
     if all(position is None for position, _ in firsts):
         return firsts
     several = not {None, 1.0}.issuperset(planes)
+    if not several and _lie_apart(firsts):
+        read.remark("Frames are what several detectors saw, and no slices: there is no affine.")
+        return [(None, None)] * len(contexts)
     step = _step_of_slices(read, contexts[0]) if several else 0.0
     if step is None:  # the first slice alone would be one of nothing
         return [(None, None)] * len(contexts)
     if several and not contexts[0].item.slice_vector.values:
         read.remark("There is no SliceVector: frames of a reconstruction are taken to be slices in their order.")
     return [_slice_of(*first, plane, step) for first, plane in zip(firsts, planes, strict=True)]
+
+
+def _lie_apart(placed: list[tuple[Vector | None, Vector | None]]) -> bool:
+    """Whether frames that look the same way lie in several places."""
+    told = {(tuple(at), tuple(way)) for at, way in placed if at is not None and way is not None}
+    return len(told) > len({way for _, way in told})
 
 
 def _first_of_detector(read: AttributeReader, context: FrameContext) -> tuple[Vector | None, Vector | None]:
@@ -476,8 +485,9 @@ def _first_of_detector(read: AttributeReader, context: FrameContext) -> tuple[Ve
     position, orientation = _placed(read, detector.image_position, detector.image_orientation)
     if position is None or orientation is None:
         position, orientation = _placed(read, item.image_position, item.image_orientation)
-    turns = item.rotation_vector.values or item.angular_view_vector.values
-    if turns and not item.slice_vector.values:
+    views = [vector.values for vector in (item.rotation_vector, item.angular_view_vector) if vector.values]
+    are_views = any(len(set(values)) > 1 or not _is_reconstructed(context) for values in views)
+    if are_views and not item.slice_vector.values:
         return None, None  # projections from many sides: the header places the first of them only
     return position, orientation
 
@@ -505,10 +515,15 @@ def _plane(context: FrameContext) -> float | None:
     if (
         _is_counted(item)
         or context.instance.number_of_frames == 1
-        or "RECON" not in " ".join(context.instance.image_type[2:3])
+        or not _is_reconstructed(context)
     ):
         return 1.0
     return float(context.number)
+
+
+def _is_reconstructed(context: FrameContext) -> bool:
+    """Whether ImageType (0008,0008) of nuclear medicine says so, as RECON TOMO (PS3.3 section C.8.4.9.1.1)."""
+    return "RECON" in " ".join(context.instance.image_type[2:3])
 
 
 def _moved(position: Vector, orientation: Vector, away: float) -> Vector:
