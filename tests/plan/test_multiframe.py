@@ -662,6 +662,47 @@ def test_two_frames_at_one_offset_are_a_list(opened: Opener) -> None:
     assert np.array(coordinate(image, "position")["values"])[:, 2] - AXIAL.origin[2] == pytest.approx([0, 2.5, 2.5, 5])
 
 
+def test_planes_of_a_dose_without_offsets_lie_nowhere(opened: Opener) -> None:
+    series = nuclear.dose(SLICES, [0, 2, 4, 6])
+    (dataset,) = series.datasets
+    del dataset.GridFrameOffsetVector
+    image = opened(series)
+    assert shows(image, "zyx", SLICES)
+    assert image.affine is None
+    assert "position" not in attribute(image, "coordinates")
+
+
+PLACED_FIRST = {
+    "ImagePositionPatient": decimals(AXIAL.origin),
+    "ImageOrientationPatient": decimals(AXIAL.cosines),
+    "PixelSpacing": decimals(AXIAL.spacing),
+    "SliceThickness": "10",
+}
+"""What a capture says of its first frame."""
+
+
+def test_slice_locations_of_a_capture_count_z(opened: Opener) -> None:
+    locations = decimals([30, 20, 5, 0])
+    series = nuclear.cine(
+        CINE, "secondary capture OT", FrameIncrementPointer=0x00182005, SliceLocationVector=locations, **PLACED_FIRST
+    )
+    image = opened(series)
+    assert shows(image, "zyx", CINE[::-1])
+    assert image.affine is None
+    assert coordinate(image, "slice_location")["values"] == [0, 5, 20, 30]
+
+
+def test_captures_that_turn_are_no_slices(opened: Opener) -> None:
+    angles = decimals([0, 20, 40, 60])
+    series = nuclear.cine(
+        CINE, "secondary capture OT", FrameIncrementPointer=0x00182003, FramePrimaryAngleVector=angles, **PLACED_FIRST
+    )
+    image = opened(series)
+    assert shows(image, "tyx", CINE)
+    assert image.affine is None
+    assert "position" not in attribute(image, "coordinates")
+
+
 def test_dose_is_value_times_scaling(opened: Opener) -> None:
     pixels = distinct((4, 16, 20), bits=16)
     series = nuclear.dose(pixels, [0, 2.5, 5, 7.5], bits=16)

@@ -19,7 +19,7 @@ from dicomzarr.dicom.volume.columns import (
     combined,
     distinct_partitions,
 )
-from dicomzarr.dicom.volume.computed import goes_forward
+from dicomzarr.dicom.volume.computed import goes_forward, goes_round
 from dicomzarr.dicom.volume.dimensions import CREATION_TIME, FRAME_NUMBER, FRAME_TIME
 from dicomzarr.dicom.volume.lattice import find_lattice
 from dicomzarr.dicom.volume.ranking import contradicts, ranked, ranks
@@ -219,7 +219,7 @@ class Evidence:
             return
         codes = combined(list(np.array([frame.number_in_whole for frame in self.frames], np.int64).T))
         first = self.frames[0]
-        timed = first.values.get(FRAME_TIME) is not None or goes_forward(first.item)
+        timed = first.values.get(FRAME_TIME) is not None or goes_forward(first.item) or goes_round(first.item)
         of_dose = first.instance.modality == "RTDOSE"  # whatever their offsets say
         planes = of_dose or (first.between is not None and not timed)
         yield Column("slice" if planes else FRAME_NUMBER.name, codes, int(codes.max()) + 1, strength=LAST)

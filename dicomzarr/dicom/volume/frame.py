@@ -16,7 +16,7 @@ from dicomzarr.dicom.lut.modality import IDENTITY, Rescale, parts_of_one, read_r
 from dicomzarr.dicom.model.image_model import NO_GROUPS, NONE, ImageItem, frame_groups, source_images
 from dicomzarr.dicom.model.values import FARTHEST, AttributeReader, is_given, is_right_angled
 from dicomzarr.dicom.segmentation import NO_SEGMENT, ONE_SEGMENT
-from dicomzarr.dicom.volume.computed import frame_times, goes_forward
+from dicomzarr.dicom.volume.computed import frame_times, goes_forward, goes_round
 from dicomzarr.dicom.volume.diffusion import Turns
 from dicomzarr.dicom.volume.dimensions import ATTRIBUTES, SEGMENT
 from dicomzarr.dicom.volume.frame_context import FrameContext
@@ -357,7 +357,22 @@ def _placement(contexts: list[FrameContext]) -> list[tuple[Vector | None, Vector
         return _detector_placement(read, contexts)
     if _are_slices(contexts):
         return _stacked_placement(contexts)
+    if _places_first_alone(contexts):
+        return [(None, None)] * len(contexts)
     return [_own_placement(context) for context in contexts]
+
+
+def _places_first_alone(contexts: list[FrameContext]) -> bool:
+    """Whether frames lie elsewhere than the first, which alone the header places, and it does not say where."""
+    first = contexts[0]
+    lie_apart = first.instance.modality == "RTDOSE" or goes_round(first.item)
+    lie_apart = lie_apart or len(set(first.item.slice_location_vector.values)) > 1
+    return len(contexts) > 1 and lie_apart and not _is_described(first)
+
+
+def _is_described(context: FrameContext) -> bool:
+    """Whether functional groups say anything of its frames."""
+    return context.groups is not NO_GROUPS or context.shared is not NO_GROUPS
 
 
 def _are_slices(contexts: list[FrameContext]) -> bool:
@@ -368,10 +383,10 @@ def _are_slices(contexts: list[FrameContext]) -> bool:
     first = contexts[0]
     if _is_counted(first.item) or _holds_times(first.item):
         return False
-    described = first.groups is not NO_GROUPS or first.shared is not NO_GROUPS
     header = first.instance
     other = header.segmentation is not None or header.concatenation is not None or header.modality == "RTDOSE"
-    return len(contexts) > 1 and not (described or other or first.time is not None or goes_forward(first.item))
+    counts_else = first.time is not None or goes_forward(first.item) or goes_round(first.item)
+    return len(contexts) > 1 and not (_is_described(first) or other or counts_else)
 
 
 def _holds_times(item: ImageItem) -> bool:
