@@ -12,7 +12,7 @@ import radiology_multiframe as multiframe
 import radiology_nuclear as nuclear
 from radiology_dimensions import DIRECTIONS
 from radiology_enhanced import IN_STACK, STACK, TEMPORAL, Frames, Macros, content, in_stack, index_by, multi_frame
-from radiology_model import AXIAL, CORONAL, FLIPPED, OBLIQUE, SAGITTAL, decimals, distinct, series_of
+from radiology_model import AXIAL, CORONAL, FLIPPED, OBLIQUE, SAGITTAL, decimal, decimals, distinct, series_of
 from radiology_multiframe import FRAMES
 from radiology_nuclear import CINE
 from radiology_opened import (
@@ -301,6 +301,20 @@ def test_each_frame_has_its_slope(opened: Opener) -> None:
     assert attribute(image, "units") == "BQML"
     expected = pixels * np.reshape(slopes, (4, 1, 1)) + np.reshape(intercepts, (4, 1, 1))
     assert shows(opened(series, values="modality"), "zyx", expected.astype(np.float32))
+
+
+def test_slopes_that_conversion_left_unassigned_count(opened: Opener) -> None:
+    series = multiframe.enhanced_volume(SLICES, kind="enhanced MR")
+    (dataset,) = series.datasets
+    for group in (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence):
+        group.pop("PixelValueTransformationSequence", None)
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        (found,) = group.FrameContentSequence
+        slope = decimal(found.InStackPositionNumber)
+        left = sequence_item(RescaleSlope=slope, RescaleIntercept="5", RescaleType="US")
+        group.UnassignedPerFrameConvertedAttributesSequence = [left]
+    image = opened(series, values="modality")
+    assert np.array_equal(pixels_of(image), SLICES * np.arange(1.0, 5.0)[:, None, None] + 5)
 
 
 def test_magnitude_and_phase_are_channels_each_with_its_slope(opened: Opener) -> None:

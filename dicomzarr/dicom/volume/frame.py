@@ -50,10 +50,14 @@ _SKEW: Final = 0.01
 
 _COSINES: Final = 6
 
+_SCALING: Final = ("rescale_slope", "rescale_intercept")
+
 _OF_CLASSIC: Final = tuple(
-    dict.fromkeys(name for row in ATTRIBUTES for name in row.instance if name in ImageItem.__struct_fields__)
+    dict.fromkeys(
+        (*(name for row in ATTRIBUTES for name in row.instance if name in ImageItem.__struct_fields__), *_SCALING)
+    )
 )
-"""Attributes of the instance that tell frames apart."""
+"""Attributes of the instance that tell frames apart, and what scales them."""
 
 _NOWHERE: Final = "where the frame lies is not known"
 
