@@ -146,7 +146,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
         ),
         segmentation=segmentation,
         rescale=_rescale(read, item, segmentation) if tiled else IDENTITY,
-        real_world=tuple(real_world_mappings(read, mappings)),
+        real_world=tuple(real_world_mappings(read, mappings, pixel)),
         quantity=_quantity(read, mappings) if sop_class == PARAMETRIC_MAP_STORAGE else "",
         places_frames=item.per_frame_groups is not None,
         positions=positions,

@@ -210,7 +210,8 @@ def _rescale(grid: Grid, values: str) -> RescaleFactors:
 
 def real_world_values(grid: Grid, read: AttributeReader) -> tuple[RealWorldMapping, ...] | None:
     """The mappings that all frames share; None where they differ, for then none speaks for the image."""
-    found = {tuple(real_world_mappings(read, told)) for told in {frame.real_world for frame in grid.frames}}
+    told = {(frame.real_world, frame.instance.pixel) for frame in grid.frames}
+    found = {tuple(real_world_mappings(read, items, pixel)) for items, pixel in told}
     return found.pop() if len(found) == 1 else None
 
 

@@ -345,6 +345,27 @@ def test_real_world_values_are_never_chained_with_a_rescale(opened: Opener, *, r
     assert np.array_equal(pixels_of(opened(series, values="modality")), SLICES * slope + intercept)
 
 
+@pytest.mark.parametrize(
+    ("signed", "vr", "told", "meant"),
+    [
+        (True, "US", (64536, 1000), (-1000, 1000)),
+        (True, "US", (64536, 65535), (-1000, -1)),
+        (False, "SS", (0, -1), (0, 65535)),
+    ],
+)
+def test_the_range_of_real_world_values_has_the_sign_of_the_pixels(
+    opened: Opener, *, signed: bool, vr: str, told: tuple[int, int], meant: tuple[int, int]
+) -> None:
+    series = multiframe.real_world_values(SLICES)
+    (dataset,) = series.datasets
+    dataset.PixelRepresentation = int(signed)
+    (mapping,) = dataset.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    for name, end in zip(("First", "Last"), told, strict=True):
+        mapping.add_new(f"RealWorldValue{name}ValueMapped", vr, end)
+    (found,) = attribute(opened(series), "real_world_values")
+    assert (found["first_value_mapped"], found["last_value_mapped"]) == meant
+
+
 def test_real_world_values_without_a_range_are_noticed(opened: Opener) -> None:
     series = multiframe.real_world_values(SLICES)
     (dataset,) = series.datasets

@@ -91,6 +91,9 @@ class Rescale:
 
 
 IDENTITY: Final = Rescale(1.0, 0.0)
+_SHORT: Final = 16
+"""Bits of values of VR US and SS."""
+
 _AS_STORED: Final = "values are shown as they are stored"
 
 
@@ -196,21 +199,39 @@ class RealWorldMapping:
             )
 
 
-def real_world_mappings(read: AttributeReader, items: Iterable[MappingItem]) -> Iterator[RealWorldMapping]:
-    """The mappings that can be told; labels and meanings, which anybody may have written, are left out."""
+def real_world_mappings(
+    read: AttributeReader, items: Iterable[MappingItem], pixel: PixelDescription
+) -> Iterator[RealWorldMapping]:
+    """The mappings that can be told; labels and meanings, which anybody may have written, are left out.
+
+    Args:
+        read: Reads them, and says what was left out.
+        items: Of the Real World Value Mapping Sequence.
+        pixel: Says which values are stored.
+    """
     for item in items:
         found = None
         with suppress(InvalidAttributeError):  # stored values can be read without it
-            found = _mapping(read, item)
+            found = _mapping(read, item, pixel)
         if found is None:
             read.remark("An item of the RealWorldValueMappingSequence does not say what it maps, and was left out.")
         else:
             yield found
 
 
-def _mapping(read: AttributeReader, item: MappingItem) -> RealWorldMapping | None:
+def _stored(read: AttributeReader, leaf: Leaf, pixel: PixelDescription) -> float | None:
+    """An end of what is mapped, in the sign of stored values, whatever writers and servers made of its VR."""
+    found = read.number(leaf, "RealWorldValueFirstValueMapped")
+    if found is None or pixel.floating or pixel.bits_stored > _SHORT:
+        return found
+    if pixel.signed:
+        return found - (1 << _SHORT) if found >= 1 << (_SHORT - 1) else found
+    return found + (1 << _SHORT) if found < 0 else found
+
+
+def _mapping(read: AttributeReader, item: MappingItem, pixel: PixelDescription) -> RealWorldMapping | None:
     first, last = (
-        read.number(double if double.values else whole, "RealWorldValueFirstValueMapped")
+        read.number(double, "RealWorldValueFirstValueMapped") if double.values else _stored(read, whole, pixel)
         for double, whole in ((item.first_double, item.first), (item.last_double, item.last))
     )
     if first is None or last is None:

@@ -531,11 +531,7 @@ def _plane(context: FrameContext) -> float | None:
     item = context.item
     if item.slice_vector.values:
         return _entry(item.slice_vector, context.number)
-    if (
-        _is_counted(item)
-        or context.instance.number_of_frames == 1
-        or not _is_reconstructed(context)
-    ):
+    if _is_counted(item) or context.instance.number_of_frames == 1 or not _is_reconstructed(context):
         return 1.0
     return float(context.number)
 
