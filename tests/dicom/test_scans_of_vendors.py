@@ -183,6 +183,18 @@ def test_planes_of_an_ultrasound_volume_are_slices() -> None:
     assert sizes(planned(enhanced([frames], DimensionIndexSequence=pointers, **classes))) == [{"t": 5, "z": 6}]
 
 
+@pytest.mark.parametrize("pointer", ["00209057", "00220031"])
+def test_an_index_of_places_counts_z_though_each_was_acquired_at_its_time(pointer: str) -> None:
+    def tell(shot: Shot) -> Told:
+        place = int(shot.place or 0)
+        return {"FrameAcquisitionDateTime": f"202001011200{place:02}", "DimensionIndexValues": [place + 1]}
+
+    frames = [replace(shot, place=None, told=tell(shot)) for shot in shots(1, 1, 6)]
+    classes = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.5.4", "Modality": "OPT"}
+    scan = enhanced([frames], DimensionIndexSequence=[{"DimensionIndexPointer": pointer}], **classes)
+    assert sizes(planned(scan)) == [{"z": 6}]
+
+
 @pytest.mark.parametrize("pointer", ["00209057", "00200032", "00209301"])
 def test_an_index_of_slices_that_contradicts_positions_loses_no_frame(pointer: str) -> None:
     frames = random.Random(9).sample(shots(4, 1, 6), 24)

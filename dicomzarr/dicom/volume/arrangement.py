@@ -14,6 +14,7 @@ import numpy as np
 
 from dicomzarr.dicom.volume.columns import (
     ACQUISITION_ORDER,
+    STRONG,
     Column,
     columns_of,
     combined,
@@ -80,7 +81,7 @@ class _Ladder:
 
     def grids(self) -> Iterator[Grid]:
         columns, contrasts = [], []
-        for alike in partitions(columns_of(self.frames)):
+        for alike in map(self._meant_first, partitions(columns_of(self.frames))):
             columns.append(alike[0])
             told = [column for column in alike if column.name == SEGMENT or column.holds_stacks(self.places)]
             if told:  # also where a time that goes along with it comes first
@@ -94,6 +95,17 @@ class _Ladder:
             yield from self._guessed(choice, base)
         else:
             yield from self._images([*contrasts, *choice.columns], choice)
+
+    def _meant_first(self, alike: list[Column]) -> list[Column]:
+        """Columns that part the frames alike, the one that names their axis first.
+
+        Where nothing places frames, an index of their places comes before clocks that go along: each was acquired at
+        its time.
+        """
+        of_places = [column for column in alike if column.axis == "z"]
+        if self.found is not None or not of_places or alike[0].strength == STRONG:
+            return alike
+        return [*of_places, *(column for column in alike if column.axis != "z")]
 
     def _choice(self, columns: Sequence[Column], contrasts: Sequence[Column], base: Codes) -> Choice:
         def evaluated(subset: tuple[Column, ...]) -> Choice:
