@@ -727,6 +727,12 @@ def test_slice_locations_of_a_capture_count_z(opened: Opener) -> None:
     assert coordinate(image, "slice_location")["values"] == [0, 5, 20, 30]
 
 
+def test_heartbeats_of_a_cine_are_no_slices(opened: Opener) -> None:
+    beats = [0.0, 810.0, 1630.0, 2420.0]
+    series = nuclear.cine(CINE, "US cine", FrameIncrementPointer=0x00186060, RWaveTimeVector=beats, **PLACED_FIRST)
+    assert shows(opened(series), "tyx", CINE)
+
+
 def test_captures_that_turn_are_no_slices(opened: Opener) -> None:
     angles = decimals([0, 20, 40, 60])
     series = nuclear.cine(

@@ -32,6 +32,7 @@ _FRAME_TIME: Final = "00181063"
 _FRAME_TIME_VECTOR: Final = "00181065"
 _ANGLES: Final = frozenset({"00181520", "00181521", "00182003", "00182004"})
 """Attributes of angles that frames are seen at: of the positioner, and of captures that turn."""
+_R_WAVE_TIME_VECTOR: Final = "00186060"
 _MOST_TAGS: Final = 2**32
 
 _TIME_OF_DAY: Final = re.compile(r"(?<!\d)\d{1,2}([:-])[0-5]\d\1[0-5]\d(?:\.\d+)?(?!\d)")
@@ -234,7 +235,8 @@ def _counts_evenly(item: ImageItem) -> bool:
 
 def goes_forward(item: ImageItem) -> bool:
     """Whether FrameIncrementPointer (0028,0009) says that frames follow each other in time."""
-    return not {_FRAME_TIME, _FRAME_TIME_VECTOR}.isdisjoint(map(pointer_of, item.frame_increments.values))
+    times = {_FRAME_TIME, _FRAME_TIME_VECTOR, _R_WAVE_TIME_VECTOR}
+    return not times.isdisjoint(map(pointer_of, item.frame_increments.values))
 
 
 def goes_round(item: ImageItem) -> bool:
