@@ -13,6 +13,7 @@ import msgspec
 from dicomzarr.dicom.instance import ConcatenationPart, Instance
 from dicomzarr.dicom.lut.icc import EmbeddedProfile
 from dicomzarr.dicom.lut.modality import IDENTITY, parts_of_one, read_rescale, real_world_mappings
+from dicomzarr.dicom.model.image_model import frame_groups
 from dicomzarr.dicom.model.json_model import (
     ABSENT,
     PATIENT,
@@ -95,7 +96,7 @@ def parse_instance(item: ImageItem, notices: Notices | None = None, *, tiled: bo
     positions = None if scan is None else frame_positions(scan, paths, frames)
     pixel = parse_pixels(read, item)
     measures = _pixel_measures(item)
-    mappings = _mappings(item) if tiled else ()
+    mappings = _mappings(read, item, sop_class) if tiled else ()
     image_type, frame_type = _words(read, item.image_type), _frame_type(read, item)
     return Instance(
         sop_instance_uid=uid,
@@ -256,10 +257,17 @@ def _rescale(read: AttributeReader, item: ImageItem, segmentation: Segmentation 
     return read_rescale(read, source.rescale_slope, source.rescale_intercept) or IDENTITY
 
 
-def _mappings(item: ImageItem) -> tuple[MappingItem, ...]:
-    """The Real World Value Mapping Sequence of a tiled image, likewise."""
+def _mappings(read: AttributeReader, item: ImageItem, sop_class: str) -> tuple[MappingItem, ...]:
+    """The Real World Value Mapping Sequence of a tiled image, likewise; of a map each frame may have it."""
     groups = (tuple(shared.real_world_value_mapping.items) for shared in item.shared_groups.items)
-    return next(filter(None, groups), tuple(item.real_world_value_mapping.items))
+    of_all = next(filter(None, groups), tuple(item.real_world_value_mapping.items))
+    if sop_class != PARAMETRIC_MAP_STORAGE or item.per_frame_groups is None:
+        return of_all
+    own = {tuple(group.real_world_value_mapping.items) or of_all for group in frame_groups(item.per_frame_groups)}
+    if len(own) > 1:
+        read.remark("RealWorldValueMappingSequence differs from frame to frame: the image has no real_world_values.")
+        return ()
+    return own.pop() if own else of_all
 
 
 def _quantity(read: AttributeReader, mappings: Iterable[MappingItem]) -> str:

@@ -869,8 +869,9 @@ def two_maps(change: Callable[[Dataset, int], None]) -> SeriesPlan:
     return planned(datasets)
 
 
+@pytest.mark.parametrize("per_frame", [False, True])
 @pytest.mark.parametrize("other", ["LUTLabel", "quantity", ""])
-def test_maps_of_other_quantities_are_no_levels_of_one_another(other: str) -> None:
+def test_maps_of_other_quantities_are_no_levels_of_one_another(other: str, *, per_frame: bool) -> None:
     def measure(dataset: Dataset, number: int) -> None:
         dataset.SOPClassUID = ParametricMapStorage
         mapping = sequence_item(RealWorldValueFirstValueMapped=0, RealWorldValueLastValueMapped=255)
@@ -878,10 +879,16 @@ def test_maps_of_other_quantities_are_no_levels_of_one_another(other: str) -> No
         mapping.LUTLabel = f"map {number}" if other == "LUTLabel" else "map"
         code = sequence_item(CodeValue=f"1{number}" if other == "quantity" else "1", CodingSchemeDesignator="99")
         mapping.QuantityDefinitionSequence = [sequence_item(ConceptCodeSequence=[code], ValueType="CODE")]
-        dataset.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence = [mapping]
+        groups = dataset.SharedFunctionalGroupsSequence
+        if per_frame:
+            groups = [Dataset() for _ in range(int(dataset.NumberOfFrames))]
+            dataset.PerFrameFunctionalGroupsSequence = groups
+        for group in groups:
+            group.RealWorldValueMappingSequence = [mapping]
 
     plan = two_maps(measure)
     assert [len(image.levels) for image in plan.images] == ([1, 1] if other else [2])
+    assert all(len(image.attributes.real_world_values) == 1 for image in plan.images)
     assert any("they differ in what values stand for" in notice for notice in plan.notices) == bool(other)
 
 
