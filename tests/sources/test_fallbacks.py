@@ -1273,6 +1273,22 @@ def test_instances_in_whose_place_a_null_came_are_asked_for(places: tuple[int, .
         assert told in " ".join(dicomzarr.open(each.url).notices)
 
 
+@pytest.mark.parametrize("announced", [{"status": 206}, {"headers": {"Warning": '299 host "There are more results"'}}])
+def test_nulls_in_a_reply_that_says_it_is_a_part_are_asked_for_too(announced: dict[str, Any]) -> None:
+    slide = brightfield_pyramid()
+
+    async def announce(request: web.Request, handler: Any) -> Any:
+        response = await handler(request)
+        if "/instances/" in request.path:
+            return response
+        return web.Response(body=response.body, content_type="application/dicom+json", **announced)
+
+    with serving(slide, faults.fault(announce, on="metadata"), give_nothing(1)) as each:
+        check_slide(each.url, slide)
+        told = f"{len(slide.datasets) - 1} of {len(slide.datasets)} instances"
+        assert told in " ".join(dicomzarr.open(each.url).notices)
+
+
 def test_an_instance_that_nobody_gives_is_an_error_and_no_gap() -> None:
     slide = brightfield_pyramid()
     lost = str(slide.datasets[1].SOPInstanceUID)

@@ -145,6 +145,7 @@ def test_frame_number(location: str, number: int | None) -> None:
         ("/studies/1/series/2/instances/3/frames/12", "3"),
         ("http://h/x/instances/3/bulkdata/7FE00010", "3"),
         ("http://h/x/Instances/3", "3"),
+        ("https://h/instances/prod/dicom-web/studies/1/series/2/instances/3/frames/1", "3"),
         ("instances/3/", "3"),
         ("/myinstances/3", None),
         ("/studies/1/series/2/instances/", None),

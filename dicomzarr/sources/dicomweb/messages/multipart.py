@@ -75,8 +75,8 @@ class Part(NamedTuple):
 
 @lru_cache(maxsize=128)  # the parts of a reply repeat one value
 def _instance_in(location: str) -> str | None:
-    found = _INSTANCE_LOCATION.search(location)
-    return unquote(found[1]) if found else None
+    found = _INSTANCE_LOCATION.findall(location)  # before it the path of the service may have such a folder too
+    return unquote(found[-1]) if found else None
 
 
 def boundary_of(head: bytes | bytearray, named: bytes) -> bytes:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from dicomzarr.sources.dicomweb.negotiation.instance_key import InstanceKey
 
 SOP_INSTANCE_UID: Final = "00080018"
-_NULL: Final = b"null"
+NULL: Final = b"null"
+"""Stands in the place of an instance that a server failed to give."""
 
 
 class Found(NamedTuple):
@@ -32,8 +33,6 @@ class Found(NamedTuple):
     """Nothing opens without the rest."""
     nulls: int = 0
     """In the place of so many instances the server gave nothing."""
-    others: bytes = b""
-    """The metadata of those that are there, in a JSON array, where it gave nothing for some."""
 
 
 def look_through(metadata: SeriesMetadata, limits: Limits) -> Found:
@@ -46,18 +45,17 @@ def look_through(metadata: SeriesMetadata, limits: Limits) -> Found:
         others = {*referring_instances(instances, metadata.body), *lacking_instances(instances)}
         return Found(sorted(others))
     except MetadataError:  # whoever reads all of it says so
-        return _without_nulls(metadata.body, limits)
+        return Found(nulls=_nulls_in(metadata.body, limits))
 
 
-def _without_nulls(body: bytes, limits: Limits) -> Found:
-    """What is there of metadata that cannot be read, if nulls among the instances are the reason."""
+def _nulls_in(body: bytes, limits: Limits) -> int:
+    """How many nulls there are among the instances of metadata that cannot be read."""
     try:
         check_size(body, limits)
-        items = msgspec.json.decode(body, type=list[msgspec.Raw]) if _NULL in body else []
+        items = msgspec.json.decode(body, type=list[msgspec.Raw]) if NULL in body else []
     except (MetadataError, ValueError, RecursionError):  # as above
-        return Found()
-    given = [item for item in map(bytes, items) if item != _NULL]
-    return Found(nulls=len(items) - len(given), others=array_of(given))
+        return 0
+    return sum(bytes(item) == NULL for item in items)
 
 
 def items_of(body: bytes, subject: str) -> list[bytes]:
@@ -86,7 +84,7 @@ def only_item(body: bytes, key: InstanceKey, subject: str) -> bytes:
         WrongPartsError: It holds others.
     """
     items = items_of(body, subject)
-    if items == [_NULL] or uids_of(body, subject) != [key.instance] or len(items) != 1:
+    if items == [NULL] or uids_of(body, subject) != [key.instance] or len(items) != 1:
         raise WrongPartsError(f"{len(items)} instances, or another one, came for {subject}.")
     return items[0]
 

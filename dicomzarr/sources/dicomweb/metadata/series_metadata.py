@@ -17,6 +17,7 @@ from dicomzarr.errors import (
 )
 from dicomzarr.runtime.pools import FILES, Threads
 from dicomzarr.sources.dicomweb.metadata.instance_items import (
+    NULL,
     SOP_INSTANCE_UID,
     Found,
     array_of,
@@ -98,7 +99,7 @@ class MetadataFetcher:
             return now
         found = await self._thread.run(look_through, now, self.limits)
         if found.nulls:
-            now = await self._with_rest(study, series, found.others, nulls=found.nulls)
+            now = await self._with_rest(study, series, now.body)
             found = await self._thread.run(look_through, now, self.limits)
         return await self._completed(study, series, now, found) if found.reduced else now
 
@@ -139,15 +140,18 @@ class MetadataFetcher:
             return await self._with_rest(study, series, reply.body)
         return SeriesMetadata(reply.body, reply.headers.get("etag"), reply.headers.get("last-modified"))
 
-    async def _with_rest(self, study: str, series: str, body: bytes, *, nulls: int = 0) -> SeriesMetadata:
+    async def _with_rest(self, study: str, series: str, body: bytes) -> SeriesMetadata:
         """All metadata, where the server says, or shows by nulls, that it gave those of some instances only."""
         subject = f"the metadata of series {series}, study {study}"
         refusal = InvalidReplyError(
             f"The server gave a part of {subject}, and a search does not find the rest.",
             remedy="Have the server give the metadata of whole series, or search for instances.",
         )
-        items = items_of(body, subject)
-        named = uids_of(body, subject)
+        every = items_of(body, subject)
+        items = [item for item in every if item != NULL]
+        nulls = len(every) - len(items)
+        given = array_of(items) if nulls else body
+        named = uids_of(given, subject)
         instances, doubts = await self._listed(study, series, refusal)
         missing = [InstanceKey(study, series, uid) for uid in instances if uid not in named]
         if nulls > len(missing):
@@ -156,7 +160,7 @@ class MetadataFetcher:
             told = f"The server gave null in the place of {many}, and {found}: the rest is left out."
             doubts = (told, *doubts)
         if not missing:
-            return SeriesMetadata(body, notices=doubts)
+            return SeriesMetadata(given, notices=doubts)
         told = f"The server gave the metadata of {len(items)} of {len(instances)} instances; the others were asked for."
         body = array_of([*items, *await self._of_instances(missing)])
         return SeriesMetadata(body, notices=(told, *doubts), in_pieces=True)
