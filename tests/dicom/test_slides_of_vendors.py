@@ -22,6 +22,7 @@ import dicomzarr
 from dicomzarr.dicom.model.instances import decode_instances
 from dicomzarr.dicom.series import parse_series
 from dicomzarr.dicom.uids import LABEL_MAP_SEGMENTATION_STORAGE
+from dicomzarr.errors import MissingInstanceError
 from dicomzarr.omezarr.attributes import dicomzarr_attributes
 from dicomzarr.plan import ImagePlan, SeriesPlan, plan_images
 
@@ -899,3 +900,44 @@ def test_label_maps_of_other_segments_are_no_levels_of_one_another(labels: tuple
         dataset.SegmentSequence = [sequence_item(SegmentNumber=1, SegmentLabel=labels[number])]
 
     assert [len(image.levels) for image in two_maps(describe).images] == levels
+
+
+@pytest.mark.parametrize("shared", [0, 1])
+def test_channels_that_the_header_counts_are_those_of_the_sequence_whatever_is_shared(shared: int) -> None:
+    level = gray(paths=3)
+    dataset = full_instance(Identity("shared path", 1), level)
+    named = sequence_item(OpticalPathIdentifier=level.paths[shared].identifier)
+    dataset.SharedFunctionalGroupsSequence[0].OpticalPathIdentificationSequence = [named]
+    dataset.NumberOfOpticalPaths = 3
+    plan = planned([dataset])
+    image = of_one(plan)
+    assert [channel.label for channel in image.channels] == [path.description for path in level.paths]
+    assert any("shared functional groups name one" in notice for notice in plan.notices)
+
+
+@pytest.mark.parametrize("step", ["0.001", "-0.001", "1.0", "-1.0"])
+def test_planes_of_tiled_full_that_are_millimetres_apart_are_micrometres_apart(step: str) -> None:
+    dataset = full_instance(Identity("step", 1), gray(planes=3))
+    measures(dataset).SpacingBetweenSlices = step
+    plan = planned([dataset])
+    image = of_one(plan)
+    assert image.levels[0].scale[0] == pytest.approx(1)
+    assert abs(np.diff(image.attributes.z_offsets)) == pytest.approx(0.001)
+    said = any("SpacingBetweenSlices is in micrometres" in notice for notice in plan.notices)
+    assert said == (abs(float(step)) == 1)
+
+
+def test_tiles_that_another_instance_has_are_read_though_a_part_of_a_concatenation_lacks() -> None:
+    level = Level(noisy_color(1, 32, 64), (16, 16))
+    tiles = level.tiles()
+    part, other = (
+        sparse_instance(Identity("beside a part", number), level, placed)
+        for number, placed in ((1, tiles[:4]), (2, tiles[4:7]))
+    )
+    part.ConcatenationUID, part.ConcatenationFrameOffsetNumber = "1.2.3", 0
+    part.InConcatenationNumber, part.InConcatenationTotalNumber = 1, 2
+    found = of_one(planned([part, other])).levels[0].frames
+    refs = [found.locate((0, 1, column)) for column in range(3)]
+    assert [ref and ref.instance.instance_number for ref in refs] == [2, 2, 2]
+    with pytest.raises(MissingInstanceError):
+        found.locate((0, 1, 3))

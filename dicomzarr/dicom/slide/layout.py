@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 _MOST_PLANES = 2**16
 _MOST_PATHS = 2**16
+_SHARED = (
+    "its shared functional groups name one optical path for frames of all that NumberOfOpticalPaths counts: these are "
+    "those of the OpticalPathSequence, in its order."
+)
 
 
 class FullLayout(NamedTuple):
@@ -63,6 +67,8 @@ def full_layout(header: Instance, frames: int, grid: TileGrid, *, may_lack_frame
 
 
 def _told(header: Instance, named: tuple[OpticalPath, ...], count: int, frames: int, tiles: int) -> FullLayout:
+    if len(named) < count == len(header.optical_paths) <= frames // tiles:
+        return FullLayout(header.optical_paths, _planes(header, frames, tiles * count), _SHARED)
     paths = named if count == len(named) else _numbered(named, count)
     remark = (
         f"OpticalPathSequence names {len(header.optical_paths)} of {count} optical paths; the others have numbers."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from dicomzarr.errors import MissingInstanceError
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
@@ -157,13 +159,20 @@ class SlideTiles:
         Raises:
             MissingInstanceError: The tile is in an instance that the series lacks.
         """
+        lost: MissingInstanceError | None = None
         for image, paths, planes in self._sources:
             own_path, own_plane = paths[path], planes[plane]
             if own_path is None or own_plane is None:
                 continue
-            frame = image.locate(own_path, own_plane, row, column)
+            try:
+                frame = image.locate(own_path, own_plane, row, column)
+            except MissingInstanceError as error:  # unless another image has the tile
+                lost = error
+                continue
             if frame is not None:
                 return frame
+        if lost is not None:
+            raise lost
         return None
 
 

@@ -32,10 +32,13 @@ _Z_DECIMALS = 6
 """Focal planes nearer than this many decimals of their offset are one."""
 _SAME_HEIGHT = 0.05
 """Part of the height of a stack by which its planes may lie elsewhere than those of another tile."""
+_LARGEST_STEP = 0.1
+"""Millimetres; focal planes are micrometres apart."""
 _MOST_TILES = 2**20
 """Along one side; the largest slides have thousands."""
 _FROM_ZERO = "positions of frames count from 0, and not from 1: tiles lie where they are meant."
 _LOWEST = "they are taken to lie at the height where the total pixel matrix begins."
+_STEP_IN_MICROMETRES = "SpacingBetweenSlices is in micrometres: as millimetres no focal planes are so far apart."
 _NOT_FULL = "its frames are not all tiles of TILED_FULL: they lie where their own positions say."
 
 
@@ -234,6 +237,10 @@ def _full(
     step, planes, paths = header.spacing_between_slices, layout.planes, layout.paths
     bottom = header.origin[2] if header.origin else 0.0
     stepped = planes > 1 and bool(step)
+    remarks = [layout.remark] if layout.remark else []
+    if stepped and step and abs(step) > _LARGEST_STEP:
+        step /= 1000
+        remarks.append(_STEP_IN_MICROMETRES)
     by_frames = None
     if told is not None:
         if len(paths) == 1 < len(known) and told.paths.min() == told.paths.max():
@@ -250,7 +257,7 @@ def _full(
         pixel_size(header),
         spaced=spaced,
         stepped=stepped,
-        remarks=(layout.remark,) if layout.remark else (),
+        remarks=tuple(remarks),
     )
 
 
